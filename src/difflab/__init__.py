@@ -1,0 +1,3 @@
+"""difflab: a laboratory for image diffusion models."""
+
+__version__ = "0.1.0"

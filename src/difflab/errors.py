@@ -1,0 +1,8 @@
+"""The one exception a user is meant to read."""
+
+
+class DifflabError(Exception):
+    """A mistake the user can mend: its message names the value, the two parties and the way out.
+
+    The command line prints it as one line without a traceback (`--debug` shows the traceback).
+    """

@@ -1,0 +1,76 @@
+"""Pictures out of a denoiser: sample i depends on (seed, i) alone, whatever batch it is made in."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from difflab.denoiser import Denoise, Pictures
+from difflab.grids import Nodes
+from difflab.pixels import to_uint8
+from difflab.rng import SampleNoise
+from difflab.samplers import Sampler, Step, run
+
+
+class Counted:
+    """A denoiser that counts its evaluations: the NFE of a figure is measured, not declared."""
+
+    def __init__(self, denoise: Denoise) -> None:
+        self.denoise = denoise
+        self.calls = 0
+
+    def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        self.calls += 1
+        return self.denoise(x, alpha, sigma)
+
+
+@dataclass(frozen=True)
+class Generation:
+    """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it."""
+
+    sampler: Sampler
+    nodes: Nodes
+    shape: Sequence[int]
+    protocol: dict[str, Any]
+
+    @torch.inference_mode()
+    def batches(
+        self,
+        denoise: Denoise,
+        seed: int,
+        indices: Sequence[int],
+        batch: int,
+        device: torch.device | str = "cpu",
+    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
+        """The pictures of the streams `indices` of `seed`, `batch` at a time."""
+        for start in range(0, len(indices), batch):
+            *_, step = self.steps(denoise, seed, indices[start : start + batch], device)
+            yield to_uint8(step.x).cpu()
+
+    def steps(
+        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Iterator[Step]:
+        """One batch, step by step from noise to pictures."""
+        like = torch.zeros(len(indices), *self.shape, device=device)
+        return run(self.sampler, denoise, self.nodes, SampleNoise(seed, indices), like)
+
+    def nfe(self) -> int:
+        """Evaluations of the denoiser for each picture, counted on a run of the sampler."""
+        counted = Counted(lambda x, alpha, sigma: torch.zeros_like(x))
+        for _ in run(self.sampler, counted, self.nodes, SampleNoise(0, [0]), torch.zeros(1, *self.shape)):
+            pass
+        return counted.calls
+
+    @torch.inference_mode()
+    def film(
+        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Iterator[UInt8[Tensor, "b c h w"]]:
+        """The states from pure noise to pictures, each scaled to the range of its own level."""
+        noise = SampleNoise(seed, indices)(torch.zeros(len(indices), *self.shape, device=device))
+        yield to_uint8(noise / 3).cpu()
+        levels = zip(self.nodes.alpha[1:], self.nodes.sigma[1:], strict=True)
+        for step, (alpha, sigma) in zip(self.steps(denoise, seed, indices, device), levels, strict=True):
+            yield to_uint8(step.x / (alpha + 3 * sigma)).cpu()
