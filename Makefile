@@ -1,0 +1,59 @@
+# difflab: every target installs what it needs.
+EXP  ?= fashion_cosine
+ARGS ?=
+FROM ?=
+N    ?= 64
+SIZE ?= 32
+PYTHON ?= python3
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+DIFFLAB := $(BIN)/difflab
+
+.DEFAULT_GOAL := help
+.PHONY: help install train sample evaluate doctor test test-all lint data-emoji bench
+
+help: ## show this table
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
+
+install: $(VENV)/.installed ## install difflab and the exact versions of constraints.txt into .venv
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hub,tensorboard,emoji,bench]'
+	@touch $(VENV)/.installed $@
+
+train: install ## train an experiment: make train EXP=emoji_cosine ARGS="sampler=heun train.seed=1"
+	$(DIFFLAB) train experiment=$(EXP) $(ARGS)
+
+sample: install ## make pictures with a run: make sample FROM=runs/... N=64
+	$(DIFFLAB) sample from=$(FROM) n=$(N) $(ARGS)
+
+evaluate: install ## score a run against its data: make evaluate FROM=runs/...
+	$(DIFFLAB) evaluate from=$(FROM) $(ARGS)
+
+doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
+	$(DIFFLAB) doctor $(ARGS)
+
+test: $(VENV)/.installed-dev ## run the tests, without the slow ones
+	$(BIN)/python -m pytest
+
+test-all: $(VENV)/.installed-dev ## run all tests
+	$(BIN)/python -m pytest -m ''
+
+lint: $(VENV)/.installed-dev ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+data-emoji: $(VENV)/.installed-dev ## render the emoji set again: make data-emoji SIZE=64
+	$(BIN)/python data/build_emoji.py --size $(SIZE)
+
+bench: $(VENV)/.installed-dev ## measure throughput beside this processor's own convolutions
+	$(BIN)/python bench/throughput.py

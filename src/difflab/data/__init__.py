@@ -1,0 +1,1 @@
+"""Pictures in memory, where they come from, and the endless stream that training reads."""
