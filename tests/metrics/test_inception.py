@@ -1,0 +1,108 @@
+"""FID and KID beside torch-fidelity's and torchmetrics', all three on one random Inception and the same pictures."""
+
+import urllib.error
+
+import pytest
+import torch
+import torch_fidelity
+from torch import nn
+from torch.utils.data import Dataset
+from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from difflab.errors import DifflabError
+from difflab.metrics.extractor import Extractor, features
+from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.inception import Inception
+from difflab.metrics.kid import kid
+
+N = 20
+
+
+class Items(Dataset):
+    def __init__(self, images):
+        self.images = images
+
+    def __len__(self):
+        return len(self.images)
+
+    def __getitem__(self, i):
+        return self.images[i]
+
+
+class Once(nn.Module):
+    """A network that computes the features of a tensor once, for both metrics."""
+
+    num_features = 2048
+
+    def __init__(self, net):
+        super().__init__()
+        self.net, self.found = net, {}
+
+    def forward(self, images):
+        key = images.data_ptr()
+        if key not in self.found:
+            self.found[key] = self.net(images)
+        return self.found[key]
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    g = torch.Generator().manual_seed(0)
+    made = torch.randint(0, 256, (N, 3, 32, 32), dtype=torch.uint8, generator=g)
+    real = torch.randint(0, 200, (N, 3, 32, 32), dtype=torch.uint8, generator=g)
+    return made, real
+
+
+@pytest.fixture(scope="module")
+def ours(inception_file, pictures):
+    extractor = Inception(inception_file[0], sha256=inception_file[1])
+    made, real = (features(extractor, images) for images in pictures)
+    return {
+        "fid": distance(Gaussian.of_features(made), Gaussian.of_features(real)),
+        "kid": kid(real, made, 1, N, torch.Generator()).mean,
+    }
+
+
+def test_agrees_with_torch_fidelity(inception_file, pictures, ours):
+    made, real = (Items(images) for images in pictures)
+    theirs = torch_fidelity.calculate_metrics(
+        input1=made, input2=real, cuda=False, fid=True, kid=True, kid_subset_size=N, kid_subsets=1,
+        feature_extractor_weights_path=str(inception_file[0]), save_cpu_ram=True, verbose=False, batch_size=N,
+        cache=False,
+    )  # fmt: skip
+    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+
+
+def test_agrees_with_torchmetrics(inception_file, pictures, ours):
+    net = Once(NoTrainInceptionV3("inception-v3-compat", ["2048"], str(inception_file[0]), antialias=False))
+    fid = FrechetInceptionDistance(net)
+    kid = KernelInceptionDistance(net, subsets=1, subset_size=N)
+    for images, real in zip(pictures, (False, True), strict=True):
+        fid.update(images, real=real)
+        kid.update(images, real=real)
+    assert ours["fid"] == pytest.approx(fid.compute().item(), rel=1e-5)
+    assert ours["kid"] == pytest.approx(kid.compute()[0].item(), rel=1e-5)
+
+
+def test_another_file_than_the_papers_is_not_called_fid(inception_file):
+    extractor = Inception(inception_file[0], sha256=inception_file[1][:12])
+    assert isinstance(extractor, Extractor)
+    assert (extractor.prefix, extractor.weights_sha256) == ("fd_inception", inception_file[1])
+    with pytest.raises(DifflabError, match="not 6726825d: fetch it again"):
+        Inception(inception_file[0])
+
+
+def test_offline_without_the_file_says_where_it_goes(tmp_path, monkeypatch):
+    def offline(*args, **kwargs):
+        raise urllib.error.URLError("no network")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", offline)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    with pytest.raises(DifflabError) as error:
+        Inception()
+    message = str(error.value)
+    assert f"put it at {tmp_path}/hub/checkpoints/weights-inception-2015-12-05-6726825d.pth" in message
+    assert "metrics.extractor.weights=PATH" in message
+    assert "\n" not in message

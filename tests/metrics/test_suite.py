@@ -1,0 +1,119 @@
+"""Figures with their protocol: right names, right order, and what they say of themselves."""
+
+import json
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import torch
+from made_pictures import Pictures, shapes
+from torch.nn.functional import pad
+from torchvision.transforms.v2.functional import gaussian_blur
+
+from difflab.errors import DifflabError
+from difflab.files import embedded_dir
+from difflab.metrics.efficientnet_lite0 import EfficientNetLite0
+from difflab.metrics.extractor import features
+from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.protocol import Figure
+from difflab.metrics.suite import Suite
+
+
+@pytest.fixture(scope="module")
+def extractor():
+    return EfficientNetLite0()
+
+
+@pytest.fixture
+def suite(extractor):
+    return Suite(extractor, Pictures(shapes(200, seed=0)), "shapes/train", 0, kid_subsets=5, kid_subset_size=50)
+
+
+def noisy(images, levels):
+    noise = torch.randn(images.shape, generator=torch.Generator().manual_seed(0)) * levels
+    return (images + noise).round().clamp(0, 255).to(torch.uint8)
+
+
+def blurred(images, sigma):
+    return gaussian_blur(images, [9, 9], [sigma, sigma])
+
+
+def test_one_pass_gives_both_figures_with_their_protocol(suite, extractor):
+    made = shapes(60, seed=1)
+    fd, kid = suite.score(made, {"sampler": "heun", "nfe": 35, "ema": "500 kimg"})
+    assert [fd.name, kid.name] == ["fd_efficientnet_lite0", "kid_efficientnet_lite0"]
+    real = features(extractor, suite.pictures.pixels)
+    exact = distance(Gaussian.of_features(real), Gaussian.of_features(features(extractor, made)))
+    assert fd.value == pytest.approx(exact, rel=1e-6)
+    assert (fd.error, kid.protocol["kid_subset_size"], kid.protocol["kid_subsets"]) == (None, 50, 5)
+    assert kid.error is not None
+    expected = {"n": 60, "reference": "shapes/train", "reference_n": 200, "seed": 0, "nfe": 35}
+    assert expected.items() <= fd.protocol.items()
+    assert json.loads(json.dumps(fd.to_json()))["protocol"]["weights_sha256"] == extractor.weights_sha256
+
+
+def test_a_figure_reads_as_one_line(suite):
+    text = str(suite.score(shapes(60, seed=1), {"sampler": "heun", "nfe": 35, "guidance": None, "ema": 0.5})[0])
+    assert "(n=60 vs shapes/train 200, efficientnet_lite0@57934424, bilinear 64x64 antialias=True, heun 35 NFE" in text
+    assert "ema=0.5" in text
+    assert "guidance" not in text
+    assert "\n" not in text
+    assert str(Figure("kid", 0.0123456, 0.001, {"n": 3})).startswith("kid 0.01235 ± 0.001 (n=3 vs")
+
+
+def test_few_pictures_warn_and_one_is_refused(suite):
+    fd, kid = suite.score(shapes(60, seed=1), {})
+    assert "n=60 is below the 1280 features" in str(fd)
+    assert "WARNING" not in str(kid), "KID is unbiased"
+    with pytest.raises(DifflabError, match="2 pictures or more, here 1"):
+        suite.score(shapes(1, seed=1), {})
+    with pytest.raises(DifflabError, match="reference shapes/one has 1 pictures"):
+        Suite(suite.extractor, Pictures(shapes(1, seed=1)), "shapes/one", 0)
+
+
+def test_floor_is_the_score_of_real_pictures(suite):
+    held_out = shapes(80, seed=2)
+    floor, again = (suite.floor(held_out, 60, "shapes/val") for _ in range(2))
+    assert floor == again
+    assert floor[0].protocol["source"] == "shapes/val"
+    assert (floor[0].protocol["n"], suite.floor(held_out, 99, "shapes/val")[0].protocol["n"]) == (60, 80)
+    assert floor[0].value < suite.score(noisy(held_out[:60], 20), {})[0].value
+
+
+def test_leaves_global_randomness_alone_and_depends_on_its_seed(extractor):
+    pictures, made = Pictures(shapes(80, seed=0)), shapes(60, seed=1)
+    before = torch.get_rng_state()
+    kids = [Suite(extractor, pictures, "x", s, kid_subset_size=20).score(made, {})[1].value for s in (0, 0, 1)]
+    assert kids[0] == kids[1] != kids[2]
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_both_passes_are_shown(extractor):
+    shown = []
+
+    @contextmanager
+    def bars(text, total):
+        done = []
+        yield done.append
+        shown.append((text, total, sum(done)))
+
+    Suite(extractor, Pictures(shapes(80, seed=0)), "x", 0, bars=bars).score(shapes(60, seed=1), {})
+    assert sorted(shown) == [("reference features", 80, 80), ("sample features", 60, 60)]
+
+
+@pytest.fixture(scope="module")
+def garments():
+    """2,000 real pictures of the embedded set, shuffled over its classes."""
+    with np.load(embedded_dir() / "fashion_mini" / "fashion_mini.npz", allow_pickle=False) as file:
+        pixels = pad(torch.from_numpy(file["val_pixels"])[:, None], (2, 2, 2, 2))
+    return pixels[torch.randperm(len(pixels), generator=torch.Generator().manual_seed(0))]
+
+
+@pytest.mark.parametrize(("spoil", "amounts"), [(noisy, (4, 12, 30, 80)), (blurred, (0.5, 1.0, 2.0, 4.0))])
+def test_growing_damage_of_real_pictures_raises_both_figures(extractor, garments, spoil, amounts):
+    suite = Suite(extractor, Pictures(garments[:400]), "fashion_mini/val", 0)
+    made = garments[400:800]
+    scores = [suite.score(made, {})] + [suite.score(spoil(made, a), {}) for a in amounts]
+    for figure in zip(*scores, strict=True):
+        values = [f.value for f in figure]
+        assert values == sorted(set(values))
