@@ -110,7 +110,8 @@ def test_eta_one_adds_the_posterior_variance() -> None:
     alpha, sigma = schedule.alpha_sigma(t)
     nodes = Nodes(torch.cat([alpha, alpha.new_ones(1)]), torch.cat([sigma, sigma.new_zeros(1)]))
     x = torch.zeros(1, 1, 2, 2, dtype=torch.float64)
-    quiet, loud = (next(ddim(ORACLE, x, nodes, lambda like: torch.full_like(like, k), eta=1.0)).x for k in (0.0, 1.0))
+    quiet = next(ddim(ORACLE, x, nodes, torch.zeros_like, eta=1.0)).x
+    loud = next(ddim(ORACLE, x, nodes, torch.ones_like, eta=1.0)).x
     beta = 1 - alpha[0] ** 2 / alpha[1] ** 2
     expected = (beta * sigma[1] ** 2 / sigma[0] ** 2).sqrt()
     torch.testing.assert_close(loud - quiet, expected.expand_as(x), rtol=1e-9, atol=0)

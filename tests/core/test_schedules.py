@@ -55,7 +55,7 @@ def test_known_values() -> None:
 
 
 def test_bad_bounds_and_tables_are_refused() -> None:
-    with pytest.raises(ValueError, match="t_max=1.5"):
+    with pytest.raises(ValueError, match=r"t_max=1\.5"):
         Cosine(t_max=1.5)
     with pytest.raises(ValueError, match="between 0 and 1"):
         Tabulated([0.1, 1.2])

@@ -1,0 +1,63 @@
+"""The figures of the averaged weights, while training and at its end."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from jaxtyping import UInt8
+from torch import Tensor
+
+from difflab.callbacks.due import due
+from difflab.callbacks.ema import EmaWeights
+from difflab.generation import Generation
+from difflab.metrics.protocol import Figure
+from difflab.metrics.suite import Suite
+from difflab.progress import images_bar
+from difflab.tracking import Recorder
+
+
+class Evaluation(pl.Callback):
+    """Every `every_nimg` images: the figures of `n` samples of `seed` against the training pictures."""
+
+    def __init__(
+        self,
+        suite: Suite,
+        generation: Generation,
+        ema: EmaWeights,
+        recorder: Recorder,
+        every_nimg: int | None,
+        n: int,
+        seed: int,
+        batch: int,
+    ) -> None:
+        self.suite, self.generation, self.ema, self.recorder = suite, generation, ema, recorder
+        self.every_nimg, self.n, self.seed, self.batch = every_nimg, n, seed, batch
+
+    def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        if due(self.every_nimg, pl_module) and trainer.is_global_zero:
+            self.measure(pl_module, self.n)
+
+    def measure(self, module: Any, n: int) -> Sequence[Figure]:
+        """The figures of the first `n` samples, logged with their n in the name: figures of other n differ."""
+        with self.ema.applied(module):
+            images = generate(self.generation, module.denoiser, self.seed, n, self.batch, module.device)
+        protocol = self.generation.protocol | {
+            "ema_halflife_nimg": self.ema.halflife_nimg,
+            "sample_seed": self.seed,
+        }
+        figures = self.suite.score(images, protocol)
+        self.recorder.log(module.nimg, {f"{f.name}/n={n}": f.value for f in figures})
+        return figures
+
+
+def generate(
+    generation: Generation, denoise: Any, seed: int, n: int, batch: int, device: torch.device | str
+) -> UInt8[Tensor, "n c h w"]:
+    """n pictures with a progress bar."""
+    out = []
+    with images_bar("samples", n) as advance:
+        for images in generation.batches(denoise, seed, range(n), batch, device):
+            out.append(images)
+            advance(len(images))
+    return torch.cat(out)

@@ -1,0 +1,105 @@
+"""The command `difflab VERB [overrides]`. Nothing heavy is imported before a verb runs."""
+
+import importlib
+import os
+import sys
+import textwrap
+from pathlib import Path
+
+from difflab.errors import DifflabError
+from difflab.files import conf_dir
+
+VERBS = {
+    "train": "train a model: difflab train experiment=cifar_cosine train.seed=1",
+    "sample": "make pictures with a run: difflab sample from=RUN n=64 seed=0 out=DIR",
+    "evaluate": "score a run against its data: difflab evaluate from=RUN",
+    "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
+}
+FLAGS = {
+    "--help": "this help; after a verb, its settings and their choices",
+    "--cfg": "print the composed configuration and stop",
+    "--debug": "show the traceback of an error",
+}
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run a verb; 0 if it did what it says, else 1 (or 2 for a command that makes no sense)."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    flags = {a for a in arguments if a.startswith("-")}
+    words = [a for a in arguments if not a.startswith("-")]
+    try:
+        return _dispatch(words, flags)
+    except DifflabError as error:
+        if "--debug" in flags:
+            raise
+        print(f"difflab: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        if "--debug" in flags:
+            raise
+        print(f"difflab: {_os_error(error)}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "difflab: stopped; a run goes on from its last checkpoint with `difflab train resume=RUN`",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def _dispatch(words: list[str], flags: set[str]) -> int:
+    unknown = flags - FLAGS.keys() - {"-h"}
+    if unknown:
+        raise DifflabError(f"{' '.join(sorted(unknown))} is not an option of difflab: it knows {', '.join(FLAGS)}")
+    if not words:
+        print(_help())
+        return 0 if flags & {"--help", "-h"} else 2
+    verb, *overrides = words
+    if verb not in VERBS:
+        from difflab.compose import near
+
+        raise DifflabError(f"'{verb}' is not a verb of difflab{near(verb, VERBS)}: it knows {', '.join(VERBS)}")
+    if flags & {"--help", "-h"}:
+        print(_verb_help(verb))
+        return 0
+    return _run(verb, overrides, show="--cfg" in flags)
+
+
+def _run(verb: str, overrides: list[str], show: bool) -> int:
+    from difflab.compose import compose
+
+    cfg = compose(verb, overrides)
+    if show:
+        from omegaconf import OmegaConf
+
+        print(OmegaConf.to_yaml(cfg, resolve=True), end="")
+        return 0
+    importlib.import_module(f"difflab.{verb}").main(cfg)
+    return 0
+
+
+def _help() -> str:
+    verbs = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
+    flags = "\n".join(f"  {flag:<10}{text}" for flag, text in FLAGS.items())
+    return f"usage: difflab VERB [key=value ...]\n\nverbs:\n{verbs}\n\noptions:\n{flags}"
+
+
+def _verb_help(verb: str) -> str:
+    """The verb's settings file, whose comments explain it, and the choices of every group it names."""
+    text = (conf_dir() / f"{verb}.yaml").read_text()
+    groups = [p for p in sorted(conf_dir().iterdir()) if p.is_dir() and f"- {p.name}:" in text]
+    lines = [f"{g.name}: {' '.join(sorted(f.stem for f in g.glob('*.yaml')))}" for g in groups]
+    choices = "\n".join(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="      ") for line in lines)
+    return f"difflab {VERBS[verb]}\n\n{text}\nchoices:\n{choices}"
+
+
+def _os_error(error: OSError) -> str:
+    name = f"{error.filename}: " if error.filename else ""
+    room = ""
+    if error.errno in (27, 28, 122):  # file too large, no space, quota
+        room = f" (folder {Path.cwd()}); make room and go on with `difflab train resume=RUN`"
+    return f"{name}{error.strerror or error}{room or os.linesep.rstrip()}"
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,168 @@
+"""A verb's configuration out of conf/ and the overrides of the command line, with errors worth reading."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from difflab.errors import DifflabError
+from difflab.files import conf_dir
+from difflab.runs import Run, find_run
+
+# What a verb takes over from the run it is given with from=, unless it is overridden.
+NEED_A_RUN = ("sample", "evaluate")
+INHERITED = ("data", "sampler", "grid", "metrics", "trainer")
+
+
+def compose(verb: str, overrides: list[str]) -> DictConfig:
+    """The configuration of `difflab VERB overrides`, struct mode on.
+
+    Raises DifflabError for a name that does not exist ("did you mean"), a value of the wrong type, and text
+    that can't be read.
+    """
+    given = dict(o.split("=", 1) for o in overrides if "=" in o)
+    _check_form(overrides)
+    if given.get("resume", "null") != "null":
+        return _resumed(given["resume"], [o for o in overrides if not o.startswith("resume=")])
+    if verb in NEED_A_RUN:
+        _inherit(_named_run(verb, given))
+    cfg = _hydra_compose(verb, overrides)
+    _check_types(_hydra_compose(verb, [o for o in overrides if _is_group(o)]), cfg)
+    return cfg
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """', did you mean X?' or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean '{close[0]}'?" if close else ""
+
+
+def _hydra_compose(verb: str, overrides: list[str]) -> DictConfig:
+    import hydra
+    from hydra.errors import HydraException
+    from omegaconf.errors import OmegaConfBaseException
+
+    try:
+        with hydra.initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
+            cfg = hydra.compose(verb, overrides, return_hydra_config=True)
+    except (HydraException, OmegaConfBaseException) as error:
+        raise _readable(verb, overrides, error) from error
+    choices = cfg.hydra.runtime.choices
+    OmegaConf.set_struct(cfg, False)
+    del cfg["hydra"]
+    if "name" in cfg.keys():  # noqa: SIM118 - a missing value is a key, but not `in`
+        cfg.name = choices.get("experiment") or "unnamed"
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def _is_group(override: str) -> bool:
+    return (conf_dir() / override.split("=")[0].lstrip("+~")).is_dir()
+
+
+def _check_form(overrides: list[str]) -> None:
+    from hydra.core.override_parser.overrides_parser import OverridesParser
+    from hydra.errors import HydraException
+
+    for override in overrides:
+        try:
+            OverridesParser.create().parse_override(override)
+        except HydraException as error:
+            raise DifflabError(
+                f"'{override}' is not an override: write key=value, such as train.seed=1 or sampler=heun "
+                "(quote a value with special characters: 'out=\"my folder\"')"
+            ) from error
+
+
+def _readable(verb: str, overrides: list[str], error: Exception) -> DifflabError:
+    text = str(error)
+    if found := re.search(r"Could not find '([^']+)'", text):
+        group, _, option = found[1].rpartition("/")
+        options = sorted(p.stem for p in (conf_dir() / group).glob("*.yaml"))
+        return DifflabError(
+            f"{group}={option}: there is no such {group}{near(option, options)} (it is one of {', '.join(options)})"
+        )
+    found = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
+    if found:
+        known = list(leaves(_hydra_compose(verb, [o for o in overrides if _is_group(o)])))
+        known += [p.name for p in conf_dir().iterdir() if p.is_dir()]
+        hint = f"{near(found[1], known)} (`difflab {verb} --cfg` lists them)"
+        return DifflabError(f"'{found[1]}' is not a setting of difflab {verb}{hint}")
+    return DifflabError(" ".join(text.split()))
+
+
+def leaves(cfg: DictConfig, prefix: str = "") -> dict[str, Any]:
+    """Every dotted key of a configuration with its value, interpolations resolved where they can be."""
+    out: dict[str, Any] = {}
+    for key in map(str, cfg):
+        name = f"{prefix}{key}"
+        if OmegaConf.is_missing(cfg, key):
+            out[name] = None
+        elif isinstance(cfg[key], DictConfig):
+            out[name] = None
+            out |= leaves(cfg[key], f"{name}.")
+        else:
+            out[name] = cfg[key]
+    return out
+
+
+def _check_types(before: DictConfig, after: DictConfig) -> None:
+    """A value keeps the type of its default: YAML alone would take train.seed=abc."""
+    defaults = leaves(before)
+    for key, value in leaves(after).items():
+        default = defaults.get(key)
+        if default is None or value is None or _same_type(default, value):
+            continue
+        raise DifflabError(
+            f"{key}={value}: '{value}' is {_kind(value)}, but {key} is {_kind(default)} such as {default}"
+        )
+
+
+def _same_type(default: Any, value: Any) -> bool:
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(default, bool) and isinstance(value, bool)
+    if isinstance(default, float):
+        return isinstance(value, int | float)
+    return isinstance(value, type(default))
+
+
+def _kind(value: Any) -> str:
+    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    return names.get(type(value), "a list")
+
+
+def _named_run(verb: str, given: dict[str, str]) -> Run:
+    if not given.get("from"):
+        raise DifflabError(f"from= is missing: name the run, as in `difflab {verb} from=runs/fashion_cosine/<time>`")
+    return find_run(given["from"])
+
+
+def _inherit(run: Run) -> None:
+    """Offer the run's own choices as the option `of_the_run` of their groups."""
+    from hydra.core.config_store import ConfigStore
+
+    cfg = run.read_config()
+    for group in INHERITED:
+        ConfigStore.instance().store(group=group, name="of_the_run", node=OmegaConf.to_container(cfg[group]))
+
+
+def _resumed(name: str, overrides: list[str]) -> DictConfig:
+    """The run's own configuration; only values may be overridden, and only known ones."""
+    run = find_run(name)
+    cfg, before = run.read_config(), run.read_config()
+    cfg.resume = str(run.path)
+    known = leaves(cfg)
+    for override in overrides:
+        key, _, text = override.partition("=")
+        if _is_group(override):
+            raise DifflabError(
+                f"{override}: the run {run.path} goes on with the {key} it began with; leave {key} out, "
+                "override single values (such as train.total_nimg), or start a new run"
+            )
+        if key not in known:
+            raise DifflabError(f"'{key}' is not a setting of the run {run.path}{near(key, known)}")
+        OmegaConf.update(cfg, key, OmegaConf.create(f"value: {text}").value)
+    _check_types(before, cfg)
+    return cfg

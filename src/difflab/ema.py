@@ -1,0 +1,37 @@
+"""Exponential moving averages of weights, counted in images."""
+
+from collections.abc import Iterable
+
+import torch
+from torch import Tensor
+
+
+def decay(images: int, nimg: int, halflife: int | float, rampup: float | None) -> float:
+    """The factor on the average after a step of `images` images, at `nimg` images seen.
+
+    After `halflife` images half of the average is new. `rampup` keeps the half-life below that share of
+    `nimg`, so that a young average forgets its random start (EDM, 2206.00364, appendix F.2).
+    """
+    if rampup is not None:
+        halflife = min(halflife, rampup * nimg)
+    return 0.5 ** (images / max(halflife, 1e-8))
+
+
+class Ema:
+    """A float32 copy of parameters that follows them."""
+
+    def __init__(self, parameters: Iterable[Tensor]) -> None:
+        self.average = [p.detach().float().clone() for p in parameters]
+
+    @torch.no_grad()
+    def update(self, parameters: Iterable[Tensor], beta: float) -> None:
+        """average <- beta average + (1 - beta) parameters, in one fused call."""
+        torch._foreach_lerp_(self.average, [p.detach().float() for p in parameters], 1 - beta)
+
+    @torch.no_grad()
+    def swap(self, parameters: Iterable[Tensor]) -> None:
+        """Exchange the average with the live parameters; a second call puts them back."""
+        for average, p in zip(self.average, parameters, strict=True):
+            live = p.detach().float().clone()
+            p.copy_(average)
+            average.copy_(live)

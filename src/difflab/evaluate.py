@@ -1,0 +1,45 @@
+"""difflab evaluate: the figures of a run against its data."""
+
+from datetime import datetime
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from difflab import assemble
+from difflab.callbacks.evaluation import generate
+from difflab.data.module import from_config
+from difflab.errors import DifflabError
+from difflab.files import write_json
+from difflab.quiet import quiet_lightning
+from difflab.runs import find_run
+from difflab.sample import device_of, merged
+from difflab.score import suite
+from difflab.weights import load_denoiser
+
+
+def main(cfg: DictConfig) -> Path:
+    """Print every figure with its protocol and write them; returns the file."""
+    quiet_lightning()
+    run = find_run(cfg["from"])
+    data = from_config(cfg.data, batch_size=1, seed=0)
+    data.setup()
+    scored = suite(cfg, data)
+    if scored is None:
+        raise DifflabError("metrics=none: there is nothing to evaluate; choose metrics=efficientnet_lite0 or inception")
+    generation = assemble.generation(merged(run, cfg))
+    denoiser, checkpoint = load_denoiser(run, cfg.ema)
+    device = device_of(cfg.trainer)
+    images = generate(generation, denoiser.to(device), cfg.seed, cfg.n, cfg.batch, device)
+    halflife = run.read_config().ema.halflife_nimg if cfg.ema else None
+    protocol = generation.protocol | {
+        "ema_halflife_nimg": halflife,
+        "sample_seed": cfg.seed,
+        "nimg": checkpoint["nimg"],
+    }
+    figures = [*scored.score(images, protocol), *scored.floor(data.val.pixels, cfg.n, f"{cfg.data.name}/val")]
+    out = Path(cfg.out) if cfg.out else run.path / "evaluations" / f"{datetime.now():%Y%m%d-%H%M%S-%f}.json"
+    write_json(out, [figure.to_json() for figure in figures])
+    for figure in figures:
+        print(figure)
+    print(f"figures: {out}")
+    return out

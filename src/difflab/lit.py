@@ -1,0 +1,80 @@
+"""The LightningModule: wiring only. The mathematics is in objective.py, the decisions in conf/."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor
+
+from difflab.denoiser import Denoiser
+from difflab.errors import DifflabError
+from difflab.objective import Loss, Objective
+from difflab.optim import AdamW
+from difflab.rng import fold, generator
+
+
+class Diffusion(pl.LightningModule):
+    """Trains a denoiser on an objective. `nimg`, the images seen by all devices, drives everything else."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        objective: Objective,
+        optim: AdamW,
+        total_nimg: int,
+        seed: int,
+        grad_clip: float | None,
+    ) -> None:
+        super().__init__()
+        self.denoiser = denoiser
+        self.objective = objective
+        self.optim = optim
+        self.total_nimg = total_nimg
+        self.seed = seed
+        self.grad_clip = grad_clip
+        self.nimg = self.nimg_before = 0
+        self.grad_norm = torch.zeros(())
+        self.loss: Loss | None = None  # of the last step, for the callbacks
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        place = (self.nimg, self.global_rank)
+        torch.manual_seed(fold(self.seed, "dropout", *place))  # dropout can't be handed a generator
+        noise = generator(self.seed, "noise", *place, device=self.device)
+        self.loss = self.objective(self.denoiser, batch["x0"], noise)
+        self._refuse_non_finite(self.loss)
+        self.nimg_before = self.nimg
+        self.nimg += len(batch["x0"]) * self.trainer.world_size
+        return self.loss.per_sample.mean()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        return self.optim.build(self.denoiser.parameters())
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        for group in self.trainer.optimizers[0].param_groups:
+            group["lr"] = self.optim.lr_at(self.nimg, self.total_nimg)
+
+    def configure_gradient_clipping(
+        self,
+        optimizer: torch.optim.Optimizer,
+        gradient_clip_val: float | None = None,
+        gradient_clip_algorithm: str | None = None,
+    ) -> None:
+        """Clip by the norm, which is kept for the log: Lightning would not say it."""
+        limit = float("inf") if self.grad_clip is None else self.grad_clip
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), limit)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["nimg"] = self.nimg
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self.nimg = checkpoint["nimg"]
+
+    def _refuse_non_finite(self, loss: Loss) -> None:
+        bad = ~torch.isfinite(loss.per_sample)
+        if bad.any():
+            worst = loss.logsnr[bad][0].item()
+            raise DifflabError(
+                f"the loss of {int(bad.sum())} of {len(bad)} pictures is not finite at step {self.global_step} "
+                f"(nimg={self.nimg}, logsnr={worst:.2f}): the last good checkpoint is kept; resume it with a lower "
+                f"optim.lr (now {self.optim.lr:g}) or a lower train.grad_clip"
+            )

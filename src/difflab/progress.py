@@ -1,0 +1,66 @@
+"""Progress of long work, counted in images: a bar in a terminal, a line now and then in a log file."""
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+LOG_SECONDS = 15.0
+
+Advance = Callable[..., None]
+
+
+@contextmanager
+def images_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
+    """Yields `advance(images, note="")`; the bar shows images done, images/s, the note and the time left."""
+    if sys.stderr.isatty():
+        yield from _bar(label, total, done)
+    else:
+        yield from _lines(label, total, done)
+
+
+def _bar(label: str, total: int, done: int) -> Iterator[Advance]:
+    from rich import progress
+    from rich.console import Console
+
+    columns = (
+        progress.TextColumn("{task.description}"),
+        progress.BarColumn(),
+        progress.TextColumn("{task.completed:,.0f}/{task.total:,.0f} images"),
+        progress.TextColumn("{task.fields[rate]:,.0f} images/s"),
+        progress.TextColumn("{task.fields[note]}"),
+        progress.TimeRemainingColumn(),
+    )
+    with progress.Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
+        task, start, first = (
+            bar.add_task(label, total=total, completed=done, rate=0.0, note=""),
+            time.monotonic(),
+            done,
+        )
+
+        def advance(images: int, note: str = "") -> None:
+            nonlocal done
+            done += images
+            rate = (done - first) / max(time.monotonic() - start, 1e-9)
+            bar.update(task, completed=done, rate=rate, note=note)
+
+        yield advance
+
+
+def _lines(label: str, total: int, done: int) -> Iterator[Advance]:
+    start = printed = time.monotonic()
+    first = done
+
+    def advance(images: int, note: str = "") -> None:
+        nonlocal done, printed
+        done += images
+        now = time.monotonic()
+        if now - printed < LOG_SECONDS:
+            return
+        printed = now
+        rate = (done - first) / (now - start)
+        left = (total - done) / rate
+        line = f"{label}: {done:,}/{total:,} images, {rate:,.0f} images/s, {note}, {left:,.0f} s left"
+        print(line.replace(", ,", ","), file=sys.stderr, flush=True)
+
+    yield advance

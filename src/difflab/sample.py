@@ -1,0 +1,69 @@
+"""difflab sample: pictures from a run."""
+
+from collections.abc import Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import torch
+from omegaconf import DictConfig, OmegaConf
+
+from difflab import assemble
+from difflab.errors import DifflabError
+from difflab.files import write_json
+from difflab.pixels import grid, save_png
+from difflab.progress import images_bar
+from difflab.runs import Run, find_run
+from difflab.weights import load_denoiser
+
+GRID_PICTURES = 256  # in grid.png; the rest is in single files
+
+
+def main(cfg: DictConfig) -> Path:
+    """Write 000000.png ..., grid.png and samples.json; prints and returns the folder."""
+    if cfg.n < 1:
+        raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
+    run = find_run(cfg["from"])
+    out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    generation = assemble.generation(merged(run, cfg))
+    denoiser, checkpoint = load_denoiser(run, cfg.ema)
+    device = device_of(cfg.trainer)
+    batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
+    first = torch.cat(list(_save(batches, out, cfg.n)))
+    save_png(out / "grid.png", grid(first, scale=2))
+    write_json(out / "samples.json", {
+        "n": cfg.n,
+        "seed": cfg.seed,
+        "run": str(run.path),
+        "nimg": checkpoint["nimg"],
+        "ema": cfg.ema,
+        **generation.protocol,
+    })  # fmt: skip
+    print(f"samples: {out}")
+    return out
+
+
+def _save(batches: Iterator[Any], out: Path, n: int) -> Iterator[Any]:
+    """Write each picture as it comes; yields those of the grid."""
+    done = 0
+    with images_bar("samples", n) as advance:
+        for images in batches:
+            for i, image in enumerate(images, start=done):
+                save_png(out / f"{i:06d}.png", image)
+            if done < GRID_PICTURES:
+                yield images[: GRID_PICTURES - done]
+            done += len(images)
+            advance(len(images))
+
+
+def merged(run: Run, cfg: DictConfig) -> DictConfig:
+    """The run's configuration with the sampler and the grid asked for."""
+    base = run.read_config()
+    base.sampler, base.grid = cfg.sampler, cfg.grid
+    return base
+
+
+def device_of(trainer: DictConfig) -> torch.device:
+    """Where pictures are made: the GPU of a GPU run if there is one here, else the processor."""
+    wanted = OmegaConf.select(trainer, "accelerator")
+    return torch.device("cuda" if wanted == "gpu" and torch.cuda.is_available() else "cpu")

@@ -1,0 +1,33 @@
+"""The figures of a configuration: its extractor against its training pictures."""
+
+import torch
+from omegaconf import DictConfig
+
+from difflab.data.images import Images
+from difflab.data.module import ImageData
+from difflab.instantiate import build
+from difflab.metrics.suite import Suite
+from difflab.progress import images_bar
+from difflab.rng import generator
+
+
+def _reference(images: Images, n: int | None) -> Images:
+    """The training pictures, or `n` of them in a fixed random choice."""
+    if n is None or n >= len(images):
+        return images
+    return images.select(torch.randperm(len(images), generator=generator(0, "reference"))[:n])
+
+
+def suite(cfg: DictConfig, data: ImageData) -> Suite | None:
+    """None with metrics=none."""
+    if cfg.metrics.extractor is None:
+        return None
+    return Suite(
+        build(cfg.metrics.extractor),
+        _reference(data.train, cfg.metrics.reference_n),
+        f"{cfg.data.name}/train",
+        seed=0,
+        kid_subsets=cfg.metrics.kid_subsets,
+        kid_subset_size=cfg.metrics.kid_subset_size,
+        bars=images_bar,
+    )

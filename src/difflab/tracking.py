@@ -1,0 +1,141 @@
+"""Where measurements go: metrics.jsonl always, and the trackers that logger= names."""
+
+import json
+import os
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from difflab.files import replacing
+from difflab.runs import Run, read_metrics
+
+
+class Recorder:
+    """Writes rows of measurements to the run directory and to every tracker, over the images seen."""
+
+    def __init__(self, run: Run, loggers: Sequence[Any]) -> None:
+        self.run = run
+        self.loggers = loggers
+        self._start = time.monotonic()
+
+    @property
+    def wall_s(self) -> float:
+        """Seconds since the run began, counting all its sessions."""
+        return time.monotonic() - self._start
+
+    def rewind(self, nimg: int, wall_s: float) -> None:
+        """Forget rows later than the checkpoint that is resumed, and go on with its clock."""
+        rows = [row for row in read_metrics(self.run) if row["nimg"] <= nimg]
+        with replacing(self.run.metrics) as temporary:
+            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        self._start = time.monotonic() - wall_s
+
+    def log(self, nimg: int, values: Mapping[str, float]) -> None:
+        row = {"nimg": nimg, "wall_s": round(self.wall_s, 3), **values}
+        with self.run.metrics.open("a") as file:
+            file.write(json.dumps(row) + "\n")
+        for logger in self.loggers:
+            logger.log_metrics(row, step=nimg)
+
+    def picture(self, nimg: int, name: str, path: Path) -> None:
+        """A PNG or GIF that lies in the run directory, sent to the trackers that show pictures."""
+        for logger in self.loggers:
+            kind = type(logger).__name__
+            if kind == "WandbLogger":
+                _wandb_picture(logger, nimg, name, path)
+            elif kind == "TensorBoardLogger" and path.suffix == ".png":
+                _tensorboard_picture(logger, nimg, name, path)
+
+
+def _wandb_picture(logger: Any, nimg: int, name: str, path: Path) -> None:
+    import wandb
+
+    media = wandb.Video(str(path)) if path.suffix == ".gif" else wandb.Image(str(path))
+    logger.experiment.log({name: media, "nimg": nimg})
+
+
+def _tensorboard_picture(logger: Any, nimg: int, name: str, path: Path) -> None:
+    import numpy as np
+    from PIL import Image
+
+    logger.experiment.add_image(name, np.array(Image.open(path).convert("RGB")), nimg, dataformats="HWC")
+
+
+def open_loggers(cfg: DictConfig, run: Run) -> list[Any]:
+    """Lightning's loggers as logger= names them; none of them asks a question or waits for a server."""
+    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+
+    if cfg.logger.kind == "wandb":
+        return [_open_wandb(cfg, run)]
+    if cfg.logger.kind == "csv":
+        return [CSVLogger(run.path, name="csv", version="")]
+    if cfg.logger.kind == "tensorboard":
+        return [TensorBoardLogger(run.path, name="tensorboard", version="")]
+    return []
+
+
+def _open_wandb(cfg: DictConfig, run: Run) -> Any:
+    from pytorch_lightning.loggers import WandbLogger
+
+    # Set before the import: wandb otherwise writes caches outside the run directory.
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+        os.environ[name] = str(run.path / "wandb" / ".local")
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    (run.path / "wandb" / ".local").mkdir(parents=True, exist_ok=True)
+    import wandb
+
+    experiment = wandb.init(
+        project=cfg.logger.project,
+        name=f"{cfg.name}/{run.path.name}",
+        group=cfg.name,
+        id=cfg.logger.run_id,
+        resume="allow",
+        dir=run.path,
+        mode="online" if online(cfg.logger.mode) else "offline",
+        config=OmegaConf.to_container(cfg, resolve=True),  # type: ignore[arg-type]
+        # An offline run otherwise writes nothing for 15 s, and a kill loses it.
+        settings=wandb.Settings(x_transaction_log_flush_interval=1.0, silent=True, console="off"),
+    )
+    experiment.define_metric("nimg")
+    experiment.define_metric("*", step_metric="nimg")
+    return WandbLogger(experiment=experiment)
+
+
+def online(mode: str) -> bool:
+    """auto is online only where a key is found; wandb alone would ask for one, or fail."""
+    if mode != "auto":
+        return mode == "online"
+    return bool(os.environ.get("WANDB_API_KEY")) or _key_in_netrc()
+
+
+def _key_in_netrc() -> bool:
+    import netrc
+
+    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
+    try:
+        hosts = netrc.netrc(str(path)).hosts
+    except (OSError, netrc.NetrcParseError):
+        return False
+    wanted = os.environ.get("WANDB_BASE_URL", "wandb").removeprefix("https://")
+    return any(wanted in host or "wandb" in host for host in hosts)
+
+
+def describe_loggers(loggers: Sequence[Any]) -> str:
+    """One line for the terminal: where the curves are."""
+    for logger in loggers:
+        if type(logger).__name__ == "WandbLogger":
+            run = logger.experiment
+            if run.offline:
+                return f"W&B offline (no key found): `wandb sync {Path(run.dir).parent}` uploads it later"
+            return f"W&B: {run.url}"
+    return ""
+
+
+def close_loggers(loggers: Sequence[Any], failed: bool) -> None:
+    for logger in loggers:
+        logger.finalize("failed" if failed else "success")
+        if type(logger).__name__ == "WandbLogger":
+            logger.experiment.finish(exit_code=int(failed))

@@ -1,0 +1,55 @@
+"""Weights out of a run's checkpoint: nothing unsafe is loaded, nothing that does not fit."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from difflab import assemble
+from difflab.denoiser import Denoiser
+from difflab.errors import DifflabError
+from difflab.runs import Run
+
+
+def load_checkpoint(path: Path) -> dict[str, Any]:
+    """The checkpoint's contents, tensors and plain values only.
+
+    Raises DifflabError for a file that is absent, truncated or holds anything else.
+    """
+    if not path.is_file():
+        raise DifflabError(f"{path} does not exist: the run was stopped before its first checkpoint; train it again")
+    try:
+        contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises half a dozen kinds for a broken file
+        raise DifflabError(
+            f"{path} ({path.stat().st_size:,} bytes) is not a whole checkpoint of plain tensors "
+            f"({type(error).__name__}): copy it again, or train again from the run's config.yaml"
+        ) from error
+    return contents
+
+
+def load_denoiser(run: Run, ema: bool = True) -> tuple[Denoiser, dict[str, Any]]:
+    """The run's denoiser in eval mode with its averaged (or raw) weights, and its checkpoint.
+
+    Raises DifflabError where the weights don't fit the network of the run's config.
+    """
+    checkpoint = load_checkpoint(run.checkpoint)
+    denoiser = assemble.denoiser(run.read_config())
+    raw = {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items()}
+    check_weights(denoiser, raw, run)
+    denoiser.load_state_dict(raw | (checkpoint["ema"] if ema else {}))
+    return denoiser.eval(), checkpoint
+
+
+def check_weights(denoiser: Denoiser, weights: dict[str, torch.Tensor], run: Run) -> None:
+    """Refuse weights of another architecture, by name and shape."""
+    here = {k: tuple(v.shape) for k, v in denoiser.state_dict().items()}
+    there = {k: tuple(v.shape) for k, v in weights.items()}
+    differing = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
+    if differing:
+        first = differing[0]
+        raise DifflabError(
+            f"{run.checkpoint} has another network than the configuration: {len(differing)} of {len(here)} weights "
+            f"differ, such as {first} ({there.get(first, 'absent')} there, {here.get(first, 'absent')} here): "
+            f"resume without overriding net, or start a new run"
+        )

@@ -1,0 +1,35 @@
+"""What all tests share: a cache of their own, no tracker that goes outside, one run to look at."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from difflab.cli import main
+from difflab.runs import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Caches and keys of the user are neither read nor written."""
+    patch = pytest.MonkeyPatch()
+    patch.setenv("DIFFLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    patch.delenv("WANDB_API_KEY", raising=False)
+    patch.setenv("NETRC", os.devnull)
+    yield
+    patch.undo()
+
+
+def train(runs: Path, *overrides: str) -> Run:
+    """A run of the smoke experiment, in this process."""
+    before = set(runs.glob("*/*"))
+    assert main(["train", "experiment=smoke", f"runs={runs}", *overrides]) == 0
+    (new,) = set(runs.glob("*/*")) - before
+    return Run(new)
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Run:
+    """A finished run without trackers, only to be read."""
+    return train(tmp_path_factory.mktemp("runs"), "logger=none")

@@ -1,0 +1,79 @@
+"""The U-Net maps pictures to pictures, starts at zero, and says what it costs."""
+
+import pytest
+import torch
+
+from difflab.denoiser import Denoiser
+from difflab.errors import DifflabError
+from difflab.nets.cost import gflop_per_image, parameters
+from difflab.nets.unet import UNet
+from difflab.predictions import V
+
+SMALL = {"width": 16, "multipliers": [1, 2], "blocks": 1, "attention": [8]}
+
+
+def randomised(net: UNet) -> UNet:
+    """All weights away from zero, so that every path counts."""
+    generator = torch.Generator().manual_seed(0)
+    for p in net.parameters():
+        p.data = 0.1 * torch.randn(p.shape, generator=generator)
+    return net.to(memory_format=torch.channels_last).eval()
+
+
+@pytest.mark.parametrize("shape", [(1, 16, 16), (3, 32, 16)])
+@pytest.mark.parametrize("patch", [1, 2])
+def test_shape_is_kept_and_output_starts_at_zero(shape: tuple[int, ...], patch: int) -> None:
+    out = UNet(shape=shape, patch=patch, **SMALL)(torch.randn(2, *shape), torch.zeros(2))
+    assert out.shape == (2, *shape)
+    assert out.abs().max() == 0
+
+
+def test_rows_do_not_touch_each_other() -> None:
+    net = randomised(UNet(shape=(1, 16, 16), **SMALL))
+    x, level = torch.randn(3, 1, 16, 16), torch.randn(3)
+    with torch.no_grad():
+        torch.testing.assert_close(net(x, level)[1:2], net(x[1:2], level[1:2]), rtol=1e-4, atol=1e-5)
+
+
+def test_level_is_seen() -> None:
+    net = randomised(UNet(shape=(1, 16, 16), **SMALL))
+    x = torch.randn(1, 1, 16, 16)
+    with torch.no_grad():
+        assert (net(x, torch.tensor([0.1])) - net(x, torch.tensor([0.2]))).abs().max() > 1e-3
+
+
+def test_attention_stands_where_it_is_named() -> None:
+    names = [n for n, _ in UNet(shape=(1, 16, 16), **SMALL).named_modules() if n.endswith("attention")]
+    assert names
+    assert not [
+        n for n, _ in UNet(shape=(1, 16, 16), **(SMALL | {"attention": []})).named_modules() if "attention" in n
+    ]
+
+
+def test_denoiser_does_not_depend_on_the_scale_of_the_path() -> None:
+    denoiser = Denoiser(randomised(UNet(shape=(1, 16, 16), **SMALL)).double(), V(0.5), 0.5)
+    x = torch.randn(2, 1, 16, 16, dtype=torch.float64)
+    alpha, sigma = torch.tensor(0.6).double(), torch.tensor(0.8).double()
+    with torch.no_grad():
+        once, scaled = denoiser(x, alpha, sigma), denoiser(5 * x, 5 * alpha, 5 * sigma)
+    torch.testing.assert_close(scaled, once, rtol=1e-8, atol=1e-8)
+
+
+def test_cost_of_a_known_network() -> None:
+    conv = torch.nn.Conv2d(4, 8, 3, padding=1, bias=False)
+
+    class Net(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = conv
+
+        def forward(self, x: torch.Tensor, level: torch.Tensor) -> torch.Tensor:
+            return self.conv(x)
+
+    assert parameters(Net()) == 4 * 8 * 9
+    assert gflop_per_image(Net(), (4, 16, 16)) == pytest.approx(2 * 4 * 8 * 9 * 256 / 1e9)
+
+
+def test_pictures_that_do_not_divide_are_refused() -> None:
+    with pytest.raises(DifflabError, match="divides pictures by 4, which 30x30"):
+        UNet(shape=(1, 30, 30), patch=2, **SMALL)

@@ -1,0 +1,126 @@
+"""train(2N) == train(N) + resume(N), bit for bit, and what can't be resumed says why."""
+
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from difflab.callbacks.checkpoint import LastCheckpoint
+from difflab.cli import main
+from difflab.runs import Run, read_metrics
+from tests.conftest import train
+
+SHORT = ("logger=none", "metrics=none", "train.total_nimg=1024", "net.dropout=0.1")
+
+
+def contents(run: Run) -> dict[str, Any]:
+    return torch.load(run.checkpoint, weights_only=True)
+
+
+def assert_equal(a: Any, b: Any, where: str = "") -> None:
+    """Equal to the bit, through all nesting."""
+    if isinstance(a, torch.Tensor):
+        assert torch.equal(a, b), where
+    elif isinstance(a, dict):
+        assert a.keys() == b.keys(), where
+        for key in a:
+            assert_equal(a[key], b[key], f"{where}/{key}")
+    elif isinstance(a, list | tuple):
+        assert len(a) == len(b), where
+        for i, (x, y) in enumerate(zip(a, b, strict=True)):
+            assert_equal(x, y, f"{where}/{i}")
+    else:
+        assert a == b, where
+
+
+def rows(run: Run) -> list[dict[str, Any]]:
+    """What was measured, without the clock."""
+    clock = {"wall_s", "img_per_s", "train_gflop_per_s"}
+    return [{k: v for k, v in row.items() if k not in clock} for row in read_metrics(run)]
+
+
+def killed_after(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The next run dies a batch after it has seen `nimg` images."""
+    on_train_batch_end = LastCheckpoint.on_train_batch_end
+
+    def die(self: LastCheckpoint, trainer: Any, pl_module: Any, *rest: Any) -> None:
+        on_train_batch_end(self, trainer, pl_module, *rest)
+        if pl_module.nimg > nimg:
+            raise RuntimeError("killed")
+
+    monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", die)
+
+
+@pytest.mark.parametrize("accumulate", [1, 2])
+def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
+    overrides = (*SHORT, f"train.accumulate={accumulate}")
+    whole = train(tmp_path / "whole", *overrides)
+    with monkeypatch.context() as patch:
+        killed_after(512, patch)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(tmp_path / "cut", *overrides)
+    (cut,) = (Run(p) for p in (tmp_path / "cut").glob("*/*"))
+    assert contents(cut)["nimg"] == 512
+    assert main(["train", f"resume={cut.path}"]) == 0
+    ours, theirs = contents(cut), contents(whole)
+    for key in ("state_dict", "ema", "optimizer_states", "nimg", "global_step"):
+        assert_equal(ours[key], theirs[key], key)
+    assert rows(cut) == rows(whole)
+    last = sorted(p.name for p in whole.samples.glob("nimg=*.png"))[-1]
+    assert (cut.samples / last).read_bytes() == (whole.samples / last).read_bytes()
+
+
+@pytest.mark.slow
+def test_run_survives_kill_9(tmp_path: Path) -> None:
+    overrides = [*SHORT[:2], "train.total_nimg=8192", "callbacks.checkpoint.every_nimg=512"]
+    whole = train(tmp_path / "whole", *overrides)
+    command = [sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", f"runs={tmp_path / 'cut'}", *overrides]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
+    while not list((tmp_path / "cut").glob("*/*/checkpoints/last.ckpt")) and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    (cut,) = (Run(p) for p in (tmp_path / "cut").glob("*/*"))
+    assert contents(cut)["nimg"] < 8192
+    assert main(["train", f"resume={cut.path}"]) == 0
+    assert_equal(contents(cut)["state_dict"], contents(whole)["state_dict"])
+    assert_equal(contents(cut)["ema"], contents(whole)["ema"])
+
+
+def test_finished_run_resumes_to_itself(smoke: Run, tmp_path: Path) -> None:
+    run = train(tmp_path, *SHORT)
+    before = contents(run)
+    assert main(["train", f"resume={run.path}"]) == 0
+    assert_equal(contents(run)["state_dict"], before["state_dict"])
+
+
+def test_another_architecture_is_refused_by_name(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    before = smoke.checkpoint.read_bytes()
+    assert main(["train", f"resume={smoke.path}", "net.width=32"]) == 1
+    error = capsys.readouterr().err
+    assert "has another network than the configuration" in error
+    assert error.count("\n") == 1
+    assert main(["train", f"resume={smoke.path}", "net=unet_small"]) == 1
+    assert "goes on with the net it began with" in capsys.readouterr().err
+    assert smoke.checkpoint.read_bytes() == before
+
+
+def test_truncated_checkpoint_is_refused_by_name(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    whole = run.checkpoint.read_bytes()
+    run.checkpoint.write_bytes(whole[: len(whole) // 2])
+    for command in (["train", f"resume={run.path}"], ["sample", f"from={run.path}", "n=1"]):
+        assert main(command) == 1
+        error = capsys.readouterr().err
+        assert "is not a whole checkpoint" in error
+        assert error.count("\n") == 1
+
+
+def test_misspelt_override_of_a_resumed_run(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", f"resume={smoke.path}", "train.total_nimgs=9"]) == 1
+    assert "did you mean 'train.total_nimg'?" in capsys.readouterr().err
