@@ -86,9 +86,10 @@ def _help() -> str:
 
 def _verb_help(verb: str) -> str:
     """The verb's settings file, whose comments explain it, and the choices of every group it names."""
+    from difflab.compose import groups_of
+
     text = (conf_dir() / f"{verb}.yaml").read_text()
-    groups = [p for p in sorted(conf_dir().iterdir()) if p.is_dir() and f"- {p.name}:" in text]
-    lines = [f"{g.name}: {' '.join(sorted(f.stem for f in g.glob('*.yaml')))}" for g in groups]
+    lines = [f"{g}: {' '.join(sorted(f.stem for f in (conf_dir() / g).glob('*.yaml')))}" for g in groups_of(verb)]
     choices = "\n".join(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="      ") for line in lines)
     return f"difflab {VERBS[verb]}\n\n{text}\nchoices:\n{choices}"
 

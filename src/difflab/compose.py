@@ -28,7 +28,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         return _resumed(given["resume"], [o for o in overrides if not o.startswith("resume=")])
     if verb in NEED_A_RUN:
         _inherit(_named_run(verb, given))
-    cfg = _hydra_compose(verb, overrides)
+    cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
     _check_types(_hydra_compose(verb, [o for o in overrides if _is_group(o)]), cfg)
     return cfg
 
@@ -56,6 +56,27 @@ def _hydra_compose(verb: str, overrides: list[str]) -> DictConfig:
         cfg.name = choices.get("experiment") or "unnamed"
     OmegaConf.set_struct(cfg, True)
     return cfg
+
+
+def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConfig:
+    """Take an option named on the command line as its own file has it, without what an experiment adds to another.
+
+    So grid=uniform_t composes with an experiment that sets a number of the Karras grid.
+    """
+    named = [o.split("=")[0] for o in overrides if _is_group(o)]
+    if "experiment" not in groups_of(verb) or set(named) <= {"experiment"}:
+        return cfg
+    without = [o for o in overrides if not o.startswith("experiment=")]
+    plain = _hydra_compose(verb, [*without, "~experiment"])
+    for group in set(named) - {"experiment"}:
+        OmegaConf.update(cfg, group, plain[group], merge=False)
+    return cfg
+
+
+def groups_of(verb: str) -> list[str]:
+    """The groups that a verb's defaults list names."""
+    text = (conf_dir() / f"{verb}.yaml").read_text()
+    return [p.name for p in sorted(conf_dir().iterdir()) if p.is_dir() and f"- {p.name}:" in text]
 
 
 def _is_group(override: str) -> bool:

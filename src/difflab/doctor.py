@@ -48,7 +48,7 @@ def _table(data: ImageData, measured: float) -> Table:
         "train": f"{len(train):,} pictures, sha256 {train.digest()[:16]}",
         "val": f"{len(val):,} pictures, sha256 {val.digest()[:16]}",
         "shape": " x ".join(map(str, train.shape)) + " (channels x height x width)",
-        "range": f"{levels[0]}..{levels[1]} of 0..255",
+        "range": f"{levels[0]}..{levels[1]} of 0..255, fed as -1..1",
         "sigma_data": f"{data.sigma_data:g} configured, {measured:.4f} measured",
         "flip": "yes" if data.flip else "no",
         "classes": _classes(data),

@@ -27,10 +27,10 @@ def main(cfg: DictConfig) -> Path:
     if scored is None:
         raise DifflabError("metrics=none: there is nothing to evaluate; choose metrics=efficientnet_lite0 or inception")
     generation = assemble.generation(merged(run, cfg))
-    denoiser, checkpoint = load_denoiser(run, cfg.ema)
+    denoiser, checkpoint = load_denoiser(run, cfg.weights)
     device = device_of(cfg.trainer)
     images = generate(generation, denoiser.to(device), cfg.seed, cfg.n, cfg.batch, device)
-    halflife = run.read_config().ema.halflife_nimg if cfg.ema else None
+    halflife = run.read_config().ema.halflife_nimg if cfg.weights == "ema" else None
     protocol = generation.protocol | {
         "ema_halflife_nimg": halflife,
         "sample_seed": cfg.seed,

@@ -19,7 +19,8 @@ def build(node: Any) -> Any:
     from omegaconf import OmegaConf
 
     tree = OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
-    for key, target in _targets(tree, ""):
+    name = node._get_full_key(None) if OmegaConf.is_config(node) else ""
+    for key, target in _targets(tree, name):
         if not str(target).startswith(TRUSTED):
             raise DifflabError(
                 f"{key}={target}: a configuration may only build what starts with {', '.join(TRUSTED)}; "

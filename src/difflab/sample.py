@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> Path:
     run = find_run(cfg["from"])
     out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     generation = assemble.generation(merged(run, cfg))
-    denoiser, checkpoint = load_denoiser(run, cfg.ema)
+    denoiser, checkpoint = load_denoiser(run, cfg.weights)
     device = device_of(cfg.trainer)
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
     first = torch.cat(list(_save(batches, out, cfg.n)))
@@ -36,7 +36,7 @@ def main(cfg: DictConfig) -> Path:
         "seed": cfg.seed,
         "run": str(run.path),
         "nimg": checkpoint["nimg"],
-        "ema": cfg.ema,
+        "weights": cfg.weights,
         **generation.protocol,
     })  # fmt: skip
     print(f"samples: {out}")

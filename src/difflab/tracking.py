@@ -87,6 +87,7 @@ def _open_wandb(cfg: DictConfig, run: Run) -> Any:
     (run.path / "wandb" / ".local").mkdir(parents=True, exist_ok=True)
     import wandb
 
+    wandb.setup(wandb.Settings(silent=True))
     experiment = wandb.init(
         project=cfg.logger.project,
         name=f"{cfg.name}/{run.path.name}",
@@ -105,22 +106,19 @@ def _open_wandb(cfg: DictConfig, run: Run) -> Any:
 
 
 def online(mode: str) -> bool:
-    """auto is online only where a key is found; wandb alone would ask for one, or fail."""
+    """auto is online only where a key is found and the server answers; it never asks, and says what it decided."""
     if mode != "auto":
         return mode == "online"
-    return bool(os.environ.get("WANDB_API_KEY")) or _key_in_netrc()
+    import wandb
 
-
-def _key_in_netrc() -> bool:
-    import netrc
-
-    path = Path(os.environ.get("NETRC", "~/.netrc")).expanduser()
     try:
-        hosts = netrc.netrc(str(path)).hosts
-    except (OSError, netrc.NetrcParseError):
+        found = wandb.login(prompt=False)
+    except wandb.Error as error:
+        print(f"W&B offline: a key is found, but its server does not take it ({str(error).splitlines()[0]})")
         return False
-    wanted = os.environ.get("WANDB_BASE_URL", "wandb").removeprefix("https://")
-    return any(wanted in host or "wandb" in host for host in hosts)
+    if not found:
+        print("W&B offline: no key found (`wandb login` sets one)")
+    return found
 
 
 def describe_loggers(loggers: Sequence[Any]) -> str:
@@ -128,9 +126,7 @@ def describe_loggers(loggers: Sequence[Any]) -> str:
     for logger in loggers:
         if type(logger).__name__ == "WandbLogger":
             run = logger.experiment
-            if run.offline:
-                return f"W&B offline (no key found): `wandb sync {Path(run.dir).parent}` uploads it later"
-            return f"W&B: {run.url}"
+            return f"W&B: `wandb sync {Path(run.dir).parent}` uploads it" if run.offline else f"W&B: {run.url}"
     return ""
 
 

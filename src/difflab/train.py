@@ -19,11 +19,12 @@ from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.noise_loss import NoiseLoss
 from difflab.callbacks.samples import Samples
 from difflab.callbacks.throughput import Throughput
-from difflab.data.module import ImageData, from_config
+from difflab.data.module import from_config
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.instantiate import build
 from difflab.lit import Diffusion
+from difflab.metrics.suite import Suite
 from difflab.nets.cost import gflop_per_image, parameters
 from difflab.pixels import grid, save_gif
 from difflab.quiet import quiet_lightning
@@ -37,18 +38,24 @@ RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several device
 
 
 def main(cfg: DictConfig) -> Run:
-    """Train, sample, score; the last line printed is `run: <run directory>`."""
+    """Train, sample, score; the last line printed is `run: <run directory>`.
+
+    Everything is built, and refused, before a run directory is made or changed.
+    """
     quiet_lightning()
-    run, cfg = _open_run(cfg)
+    if _is_helper():
+        cfg = Run(Path(os.environ[RUN_VARIABLE])).read_config()
     module, data = _module(cfg), from_config(cfg.data, _micro_batch(cfg), cfg.train.seed)
     data.setup()
+    generation, scored = assemble.generation(cfg), suite(cfg, data)
+    checkpoint = _checkpoint(cfg, module)
     _settle_budget(cfg, module)
-    run.write_config(cfg)
+    run = _open_run(cfg)
     with _tracked(cfg, run) as recorder:
         _announce(cfg, module, recorder)
-        parts = _callbacks(cfg, module, data, recorder)
-        trainer = _trainer(cfg, run, parts, recorder)
-        trainer.fit(module, data, ckpt_path=_checkpoint(cfg, module, run), weights_only=True)
+        parts = _callbacks(cfg, module, generation, scored, recorder)
+        trainer = _trainer(cfg, module, parts, recorder)
+        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
         if trainer.is_global_zero:
             _finish(cfg, module, parts, recorder)
             print(f"run: {run.path}")
@@ -71,19 +78,21 @@ class Parts:
         return [p for p in parts if p is not None]
 
 
-def _open_run(cfg: DictConfig) -> tuple[Run, DictConfig]:
-    """A new run directory, the one to resume, or the one that rank 0 has opened."""
-    if RUN_VARIABLE in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0:
-        run = Run(Path(os.environ[RUN_VARIABLE]))
-        return run, run.read_config()
-    if cfg.resume is not None:
-        run = find_run(cfg.resume)
-    else:
-        run = new_run(Path(cfg.runs), cfg.name)
-        if "run_id" in cfg.logger and cfg.logger.run_id is None:
-            cfg.logger.run_id = uuid.uuid4().hex[:8]
+def _is_helper() -> bool:
+    """Whether this process is a further rank, started by the one that has opened the run."""
+    return RUN_VARIABLE in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def _open_run(cfg: DictConfig) -> Run:
+    """The run directory with its config.yaml: a new one, the one to resume, or the one that rank 0 has opened."""
+    if _is_helper():
+        return Run(Path(os.environ[RUN_VARIABLE]))
+    run = find_run(cfg.resume) if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
+    if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
+        cfg.logger.run_id = uuid.uuid4().hex[:8]
+    run.write_config(cfg)
     os.environ[RUN_VARIABLE] = str(run.path)
-    return run, cfg
+    return run
 
 
 def _micro_batch(cfg: DictConfig) -> int:
@@ -109,7 +118,7 @@ def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
     if cfg.train.minutes is not None:
         if not isinstance(cfg.train.minutes, int | float) or cfg.train.minutes <= 0:
             raise DifflabError(f"train.minutes={cfg.train.minutes}: a budget is a number above 0, or null")
-        cfg.train.total_nimg = images_in(cfg.train.minutes, module, tuple(cfg.data.shape), batch)
+        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, tuple(cfg.data.shape), batch)
         cfg.train.minutes = None
     cfg.train.total_nimg = -(-cfg.train.total_nimg // batch) * batch
     module.total_nimg = cfg.train.total_nimg
@@ -135,33 +144,29 @@ def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
         print(where)
 
 
-def _callbacks(cfg: DictConfig, module: Diffusion, data: ImageData, recorder: Recorder) -> Parts:
+def _callbacks(
+    cfg: DictConfig, module: Diffusion, generation: Generation, scored: Suite | None, recorder: Recorder
+) -> Parts:
     c = cfg.callbacks
     ema = EmaWeights(**cfg.ema)
-    generation = assemble.generation(cfg)
+    evaluation = scored and Evaluation(scored, generation, ema, recorder, **c.evaluation, batch=c.samples.batch)
+    cost = gflop_per_image(module.denoiser.net, cfg.data.shape)
     return Parts(
         ema=ema,
         samples=Samples(generation, ema, recorder, **c.samples),
-        evaluation=_evaluation(cfg, data, generation, ema, recorder),
+        evaluation=evaluation or None,
         noise_loss=NoiseLoss(recorder, **c.noise_loss),
-        throughput=Throughput(recorder, c.throughput.every_nimg, gflop_per_image(module.denoiser.net, cfg.data.shape)),
+        throughput=Throughput(recorder, c.throughput.every_nimg, cost),
         checkpoint=LastCheckpoint(recorder, **c.checkpoint),
     )
 
 
-def _evaluation(
-    cfg: DictConfig, data: ImageData, generation: Generation, ema: EmaWeights, recorder: Recorder
-) -> Evaluation | None:
-    scored = suite(cfg, data)
-    if scored is None:
-        return None
-    return Evaluation(scored, generation, ema, recorder, **cfg.callbacks.evaluation, batch=cfg.callbacks.samples.batch)
-
-
-def _trainer(cfg: DictConfig, run: Run, parts: Parts, recorder: Recorder) -> pl.Trainer:
+def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, recorder: Recorder) -> pl.Trainer:
     t = cfg.trainer
     if t.tf32:
         torch.set_float32_matmul_precision("high")
+    if t.compile:
+        module.denoiser.net.compile()  # in place, so that the names of the weights stay
     return pl.Trainer(
         accelerator=t.accelerator,
         devices=t.devices,
@@ -172,7 +177,7 @@ def _trainer(cfg: DictConfig, run: Run, parts: Parts, recorder: Recorder) -> pl.
         accumulate_grad_batches=cfg.train.accumulate,
         callbacks=parts.all(),
         logger=list(recorder.loggers),
-        default_root_dir=run.path,
+        default_root_dir=recorder.run.path,
         use_distributed_sampler=False,  # the stream knows its rank
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -180,10 +185,11 @@ def _trainer(cfg: DictConfig, run: Run, parts: Parts, recorder: Recorder) -> pl.
     )
 
 
-def _checkpoint(cfg: DictConfig, module: Diffusion, run: Run) -> Path | None:
-    """What to resume from; checked before anything is changed."""
+def _checkpoint(cfg: DictConfig, module: Diffusion) -> Path | None:
+    """What to resume from, if anything; its weights must fit."""
     if cfg.resume is None:
         return None
+    run = find_run(cfg.resume)
     weights = load_checkpoint(run.checkpoint)["state_dict"]
     check_weights(module.denoiser, {k.removeprefix("denoiser."): v for k, v in weights.items()}, run)
     return run.checkpoint

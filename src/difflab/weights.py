@@ -28,16 +28,18 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     return contents
 
 
-def load_denoiser(run: Run, ema: bool = True) -> tuple[Denoiser, dict[str, Any]]:
-    """The run's denoiser in eval mode with its averaged (or raw) weights, and its checkpoint.
+def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, Any]]:
+    """The run's denoiser in eval mode with its averaged ("ema") or last ("raw") weights, and its checkpoint.
 
     Raises DifflabError where the weights don't fit the network of the run's config.
     """
+    if weights not in ("ema", "raw"):
+        raise DifflabError(f"weights={weights}: a run has the weights ema (averaged) and raw (of the last step)")
     checkpoint = load_checkpoint(run.checkpoint)
     denoiser = assemble.denoiser(run.read_config())
     raw = {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items()}
     check_weights(denoiser, raw, run)
-    denoiser.load_state_dict(raw | (checkpoint["ema"] if ema else {}))
+    denoiser.load_state_dict(raw | (checkpoint["ema"] if weights == "ema" else {}))
     return denoiser.eval(), checkpoint
 
 

@@ -1,9 +1,11 @@
 """Image sets of the Hugging Face hub, or local folders that its `datasets` library reads (the extra `hub`)."""
 
+import logging
 from collections.abc import Sequence
 from typing import Any
 
 import torch
+from PIL import Image
 
 from difflab.data.decode import BROKEN, Decoder
 from difflab.data.images import Images
@@ -50,6 +52,8 @@ def _load(root: str, config: str | None, split: str) -> Any:
         raise DifflabError(
             "data=hub needs the package `datasets`: install it with `pip install 'difflab[hub]'`, or use data=folder"
         ) from None
+    # Without a network it would say so six times before it gives up, after 20 s.
+    logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
     try:
         return datasets.load_dataset(root, config, split=split)
     except Exception as error:  # its errors have no common ancestor
@@ -68,10 +72,10 @@ def _images(rows: Any, root: str, columns: dict[str, str | None], decode: Decode
                 f"set data.source.{use}_column"
             )
     pixels = torch.empty(len(rows), decode.channels, decode.height, decode.width, dtype=torch.uint8)
-    image_column = str(columns["image"])
+    pictures = rows.select_columns([columns["image"]])
     with images_bar(f"reading {root}", len(rows)) as advance:
-        for i, row in enumerate(rows.select_columns(image_column)):
-            pixels[i] = _decoded(row[image_column], decode, f"row {i} of data set {root}")
+        for i in range(len(rows)):
+            pixels[i] = _decoded(pictures, i, decode, root)
             advance(1)
     labels, classes = _labels(rows, root, columns["label"])
     captions = columns["caption"]
@@ -79,11 +83,19 @@ def _images(rows: Any, root: str, columns: dict[str, str | None], decode: Decode
     return Images(pixels, labels, texts, classes)
 
 
-def _decoded(picture: Any, decode: Decoder, where: str) -> torch.Tensor:
+def _decoded(pictures: Any, row: int, decode: Decoder, root: str) -> torch.Tensor:
+    """The picture of one row; `datasets` itself opens it, on access."""
     try:
+        (picture,) = pictures[row].values()
+        if not isinstance(picture, Image.Image):
+            raise ValueError(f"its type is {type(picture).__name__}")
         return decode(picture)
-    except (*BROKEN, AttributeError) as error:
-        raise DifflabError(f"{where} is not a picture ({error}): set data.source.image_column") from None
+    except BROKEN as error:
+        column = pictures.column_names[0]
+        raise DifflabError(
+            f"row {row} of data set {root} has no picture in column '{column}' ({error}): "
+            "set data.source.image_column, or mend the data"
+        ) from None
 
 
 def _labels(rows: Any, root: str, column: str | None) -> tuple[torch.Tensor | None, list[str] | None]:

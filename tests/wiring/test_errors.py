@@ -1,0 +1,98 @@
+"""Bad input: one line that names the value, the two parties and the way out; nothing lost."""
+
+import resource
+from pathlib import Path
+
+import pytest
+import torch
+
+from difflab.cli import main
+from difflab.runs import Run
+from tests.conftest import train
+
+Capture = pytest.CaptureFixture[str]
+
+
+def refusal(capsys: Capture, *arguments: str) -> str:
+    """The one line with which a command fails."""
+    assert main(list(arguments)) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("difflab: ")
+    assert error.count("\n") == 1, error
+    return error
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["train", "trian.seed=1"], ["'trian.seed'", "did you mean 'train.seed'?"]),
+        (["train", "experiment=smok"], ["experiment=smok", "did you mean 'smoke'?", "fashion_cosine"]),
+        (["train", "sampler=hein"], ["sampler=hein", "did you mean 'heun'?"]),
+        (["train", "train.seed=abc"], ["train.seed=abc", "a whole number"]),
+        (["train", "optim.lr=fast"], ["optim.lr=fast", "a number"]),
+        (["train", "train.minutes=-3"], ["train.minutes=-3", "above 0"]),
+        (["train", "train.minutes=soon"], ["train.minutes=soon", "a number"]),
+        (["train", "grid.steps=0"], ["grid.steps=0", "at least 1 step"]),
+        (["train", "net._target_=os.system"], ["net._target_=os.system", "may only build"]),
+        (["train", "prediction=eps", "grid=uniform_t"], ["'eps' cannot recover x0 at t=1", "'cosine'", "prediction=v"]),
+        (["train", "net.patch=3"], ["patch 3", "32x32", "net.patch"]),
+        (["train", "[1"], ["'[1' is not an override", "train.seed=1"]),
+        (["trian"], ["'trian'", "did you mean 'train'?"]),
+        (["train", "--foo"], ["--foo", "--debug"]),
+        (["sample", "n=3"], ["from= is missing"]),
+        (["sample", "from=nowhere"], ["from=nowhere", "no such run"]),
+        (["train", "resume=nowhere"], ["nowhere", "no such run"]),
+    ],
+    ids=lambda x: " ".join(x) if isinstance(x, list) else None,
+)
+def test_bad_words_are_refused(arguments: list[str], words: list[str], capsys: Capture, tmp_path: Path) -> None:
+    if arguments[0] == "train" and not any("resume" in a or "--" in a for a in arguments):
+        arguments = [*arguments, f"runs={tmp_path}", "logger=none"]
+    error = refusal(capsys, *arguments)
+    for word in words:
+        assert word in error
+
+
+def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path, capsys: Capture) -> None:
+    error = refusal(
+        capsys, "train", "experiment=smoke", f"runs={tmp_path}", "logger=none", "metrics=none",
+        "optim.lr=1e30", "train.grad_clip=null", "callbacks.checkpoint.every_nimg=64",
+    )  # fmt: skip
+    assert "is not finite at step" in error
+    assert "logsnr=" in error
+    (run,) = (Run(p) for p in tmp_path.glob("*/*"))
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
+
+
+def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, capsys: Capture) -> None:
+    run = train(tmp_path, "logger=none", "metrics=none", "train.total_nimg=128")
+    before = run.checkpoint.read_bytes()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) // 2, hard))
+    try:
+        error = refusal(capsys, "train", f"resume={run.path}", "train.total_nimg=512")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert "make room" in error
+    assert run.checkpoint.read_bytes() == before
+    assert [p.name for p in run.checkpoint.parent.iterdir()] == ["last.ckpt"]
+
+
+def test_folder_that_is_no_run(tmp_path: Path, capsys: Capture) -> None:
+    assert "has no config.yaml" in refusal(capsys, "sample", f"from={tmp_path}")
+
+
+def test_run_without_a_checkpoint(smoke: Run, tmp_path: Path, capsys: Capture) -> None:
+    (tmp_path / "config.yaml").write_bytes(smoke.config.read_bytes())
+    assert "stopped before its first checkpoint" in refusal(capsys, "sample", f"from={tmp_path}")
+
+
+def test_missing_data_folder(tmp_path: Path, capsys: Capture) -> None:
+    error = refusal(capsys, "train", "data=folder", f"data.root={tmp_path / 'no'}", f"runs={tmp_path}", "logger=none")
+    assert str(tmp_path / "no") in error
+
+
+def test_debug_shows_the_traceback() -> None:
+    with pytest.raises(Exception, match="no such experiment"):
+        main(["train", "experiment=smok", "--debug"])
