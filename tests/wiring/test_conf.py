@@ -1,0 +1,88 @@
+"""Every file in conf/ is executed."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from difflab import assemble
+from difflab.compose import compose
+from difflab.errors import DifflabError
+from difflab.files import conf_dir
+from difflab.instantiate import build
+from difflab.rng import generator
+from tests.conftest import train
+
+# Data sets have a test of their own; these need a GPU, hours or a download, so they are built, not trained.
+CORE = ("schedule", "prediction", "weighting", "times", "sampler", "grid", "optim", "ema", "callbacks")
+EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
+
+
+def options(*groups: str) -> list[str]:
+    return [f"{g}={p.stem}" for g in groups for p in sorted((conf_dir() / g).glob("*.yaml"))]
+
+
+def one_step(*overrides: str) -> None:
+    """Compose, train a step and sample in three, all finite."""
+    cfg = compose("train", ["experiment=smoke", "grid.steps=3", *overrides])
+    denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
+    optimizer = build(cfg.optim).build(denoiser.parameters())
+    x0 = torch.rand(4, *cfg.data.shape) * 2 - 1
+    loss = objective(denoiser, x0, generator(0)).per_sample.mean()
+    loss.backward()
+    optimizer.step()
+    with torch.inference_mode():
+        *_, step = assemble.generation(cfg).steps(denoiser, 0, [0, 1])
+    assert torch.isfinite(loss)
+    assert torch.isfinite(step.x).all()
+
+
+@pytest.mark.parametrize("option", options(*CORE))
+def test_option_composes_with_everything_else(option: str) -> None:
+    one_step(option)
+
+
+@pytest.mark.parametrize("option", options("net"))
+def test_network_is_built_and_maps_pictures(option: str) -> None:
+    cfg = compose("train", [option])
+    denoiser = assemble.denoiser(cfg)
+    with torch.inference_mode():
+        out = denoiser(torch.zeros(1, *cfg.data.shape), torch.tensor(0.6), torch.tensor(0.8))
+    assert out.shape == (1, *cfg.data.shape)
+
+
+@pytest.mark.parametrize("option", options("trainer", "logger", "metrics"))
+def test_wiring_option_composes(option: str) -> None:
+    group = option.partition("=")[0]
+    assert len(compose("train", [option])[group]) > 0
+
+
+@pytest.mark.parametrize("name", EXPERIMENTS)
+def test_experiment_trains_a_step_and_keeps_its_claim(name: str) -> None:
+    text = (conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
+    assert len(text) <= 25
+    assert text[1].startswith("# ")
+    small = ("data=fashion_mini", "data.shape=[1,16,16]", "net=unet_tiny", "grid.steps=3")
+    cfg = compose("train", [f"experiment={name}", *small])
+    denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
+    loss = objective(denoiser, torch.zeros(4, 1, 16, 16), generator(0)).per_sample.mean()
+    loss.backward()
+    assert cfg.name == name
+    assert torch.isfinite(loss)
+    assert assemble.generation(cfg).nfe() >= 3
+
+
+@pytest.mark.parametrize("name", [e for e in EXPERIMENTS if e != "smoke"])
+def test_experiment_runs_from_end_to_end_on_the_processor(name: str, tmp_path: Path) -> None:
+    """With small pictures and network and two steps of training, everything else as it is shipped."""
+    run = train(
+        tmp_path, f"experiment={name}", "data=fashion_mini", "data.shape=[1,16,16]", "net=unet_tiny", "trainer=cpu",
+        "logger=none", "metrics=none", "train.minutes=null", "train.total_nimg=32", "train.batch_size=16",
+        "grid.steps=3", "callbacks=default", "callbacks.samples.n=4",
+    )  # fmt: skip
+    assert run.result.is_file()
+
+
+def test_impossible_pair_is_refused_at_construction() -> None:
+    with pytest.raises(DifflabError, match="prediction 'eps' cannot recover x0"):
+        one_step("prediction=eps", "grid=uniform_t")
