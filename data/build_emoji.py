@@ -102,7 +102,7 @@ def draw(icons: dict, icon: str, size: int) -> np.ndarray:
 
 
 def without_leaks(emojis: list[Emoji], pixels: np.ndarray) -> np.ndarray:
-    """Which to keep: not the val pictures that equal a training picture (Norway's flag is Svalbard's too)."""
+    """Which to keep: not the val pictures that equal a training picture (some flags and families)."""
     seen = {p.tobytes() for e, p in zip(emojis, pixels, strict=True) if e.split == "train"}
     return np.array([e.split == "train" or p.tobytes() not in seen for e, p in zip(emojis, pixels, strict=True)])
 

@@ -3,9 +3,11 @@
 import difflib
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
@@ -119,13 +121,12 @@ def leaves(cfg: DictConfig, prefix: str = "") -> dict[str, Any]:
     out: dict[str, Any] = {}
     for key in map(str, cfg):
         name = f"{prefix}{key}"
-        if OmegaConf.is_missing(cfg, key):
-            out[name] = None
-        elif isinstance(cfg[key], DictConfig):
-            out[name] = None
-            out |= leaves(cfg[key], f"{name}.")
-        else:
-            out[name] = cfg[key]
+        out[name] = None
+        with suppress(InterpolationToMissingValueError, MissingMandatoryValue):
+            if isinstance(cfg[key], DictConfig):
+                out |= leaves(cfg[key], f"{name}.")
+            else:
+                out[name] = cfg[key]
     return out
 
 

@@ -43,7 +43,7 @@ def features(
     if images.shape[1] not in (1, 3):
         raise DifflabError(
             f"{extractor.name} reads grey (1) or RGB (3) channels, the pictures have {images.shape[1]}: "
-            "convert them, for instance with data.channels=3"
+            "set data.shape=[3,H,W]"
         )
     rows = [torch.empty(0, extractor.dim)]
     with bars(text, len(images)) as advance:
