@@ -52,7 +52,8 @@ def main(cfg: DictConfig) -> Run:
     _settle_budget(cfg, module)
     run = _open_run(cfg)
     with _tracked(cfg, run) as recorder:
-        _announce(cfg, module, recorder)
+        if not _is_helper():
+            _announce(cfg, module, recorder)
         parts = _callbacks(cfg, module, generation, scored, recorder)
         trainer = _trainer(cfg, module, parts, recorder)
         trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
@@ -127,7 +128,7 @@ def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
 @contextmanager
 def _tracked(cfg: DictConfig, run: Run) -> Iterator[Recorder]:
     """A recorder whose trackers are closed whatever happens."""
-    loggers = open_loggers(cfg, run) if int(os.environ.get("LOCAL_RANK", 0)) == 0 else []
+    loggers = [] if _is_helper() else open_loggers(cfg, run)
     failed = True
     try:
         yield Recorder(run, loggers)

@@ -27,10 +27,12 @@ class NoiseLoss(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         self._add(pl_module.loss.per_sample, pl_module.loss.x0_mse, pl_module.loss.logsnr)
-        if due(self.every_nimg, pl_module) and trainer.is_global_zero:
+        if not due(self.every_nimg, pl_module):
+            return
+        if trainer.is_global_zero:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             self.recorder.log(pl_module.nimg, self._row() | {"lr": lr, "grad_norm": pl_module.grad_norm.item()})
-            self._reset()
+        self._reset()
 
     def _add(self, loss: Tensor, x0_mse: Tensor, logsnr: Tensor) -> None:
         loss = loss.detach().double().cpu()
