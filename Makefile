@@ -19,18 +19,20 @@ help: ## show this table
 install: $(VENV)/.installed ## install difflab and the exact versions of constraints.txt into .venv
 
 $(BIN)/python:
-	$(PYTHON) -m venv $(VENV)
+	@$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e .
+	@echo "installing difflab and its exact versions into $(VENV) (once, a minute or more)"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e .
 	@touch $@
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hub,tensorboard,emoji,bench]'
+	@echo "installing difflab and what its tests need into $(VENV) (once, a minute or more)"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hub,tensorboard,emoji,bench]'
 	@touch $(VENV)/.installed $@
 
-train: install ## train an experiment: make train EXP=emoji_cosine ARGS="sampler=heun train.seed=1"
-	$(DIFFLAB) train experiment=$(EXP) $(ARGS)
+train: install ## train an experiment: make train EXP=emoji_cosine ARGS="train.seed=1", or go on: make train FROM=runs/...
+	$(DIFFLAB) train $(if $(FROM),resume=$(FROM),experiment=$(EXP)) $(ARGS)
 
 sample: install ## make pictures with a run: make sample FROM=runs/... N=64
 	$(DIFFLAB) sample from=$(FROM) n=$(N) $(ARGS)

@@ -37,6 +37,11 @@ def generation(cfg: DictConfig) -> Generation:
     return Generation(sampler, nodes, draft.shape, protocol)
 
 
+def device(trainer: DictConfig) -> torch.device:
+    """Where pictures are made and scored: the GPU of a GPU run if there is one here, else the processor."""
+    return torch.device("cuda" if trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu")
+
+
 def describe(node: DictConfig) -> str:
     """`ddim(eta=0.0)`: a node as its target's last name and its numbers."""
     numbers = [f"{key}={node[key]}" for key in map(str, node) if not key.startswith("_")]

@@ -4,29 +4,36 @@ import copy
 import time
 
 import torch
+from omegaconf import DictConfig
 
+from difflab import assemble
 from difflab.lit import Diffusion
 from difflab.rng import generator
 
 
-def images_in(minutes: float, module: Diffusion, shape: tuple[int, ...], batch: int, seconds: float = 4.0) -> int:
-    """The images that training steps of `batch` see in that time, a multiple of `batch`.
+def images_in(minutes: float, module: Diffusion, cfg: DictConfig, batch: int, seconds: float = 4.0) -> int:
+    """The images that training sees in that time on the devices of `cfg`, a multiple of train.batch_size.
 
-    Trains a copy on noise, so that the run itself starts untouched.
+    Trains a copy on noise, `batch` images at once on one device, so that the run itself starts untouched.
     """
-    denoiser = copy.deepcopy(module.denoiser)
+    device = assemble.device(cfg.trainer)
+    denoiser = copy.deepcopy(module.denoiser).to(device)
     optimizer = module.optim.build(denoiser.parameters())
+    mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
 
     def step() -> None:
-        loss = module.objective(denoiser, torch.randn(batch, *shape), generator(0, "measure"))
-        loss.per_sample.mean().backward()
+        x0 = torch.randn(batch, *cfg.data.shape, device=device)
+        with mixed:
+            loss = module.objective(denoiser, x0, generator(0, "measure", device=device)).per_sample.mean()
+        loss.backward()
         optimizer.step()
         optimizer.zero_grad()
+        loss.item()  # waits for a GPU
 
     step()  # the first one allocates
     start, steps = time.monotonic(), 0
     while time.monotonic() - start < seconds or steps < 2:
         step()
         steps += 1
-    rate = steps * batch / (time.monotonic() - start)
-    return max(1, round(minutes * 60 * rate / batch)) * batch
+    rate = steps * batch * cfg.trainer.devices / (time.monotonic() - start)
+    return max(1, round(minutes * 60 * rate / cfg.train.batch_size)) * int(cfg.train.batch_size)

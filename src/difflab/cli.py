@@ -1,7 +1,6 @@
 """The command `difflab VERB [overrides]`. Nothing heavy is imported before a verb runs."""
 
 import importlib
-import os
 import sys
 import textwrap
 from pathlib import Path
@@ -40,11 +39,14 @@ def main(argv: list[str] | None = None) -> int:
         print(f"difflab: {_os_error(error)}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print(
-            "difflab: stopped; a run goes on from its last checkpoint with `difflab train resume=RUN`",
-            file=sys.stderr,
-        )
+        print("difflab: stopped", file=sys.stderr)
         return 130
+    except Exception as error:
+        if "--debug" in flags:
+            raise
+        text = " ".join(f"{type(error).__name__}: {error}".split())
+        print(f"difflab: {text[:300]} (not foreseen by difflab; --debug shows where)", file=sys.stderr)
+        return 1
 
 
 def _dispatch(words: list[str], flags: set[str]) -> int:
@@ -99,7 +101,7 @@ def _os_error(error: OSError) -> str:
     room = ""
     if error.errno in (27, 28, 122):  # file too large, no space, quota
         room = f" (folder {Path.cwd()}); make room and go on with `difflab train resume=RUN`"
-    return f"{name}{error.strerror or error}{room or os.linesep.rstrip()}"
+    return f"{name}{error.strerror or error}{room}"
 
 
 if __name__ == "__main__":

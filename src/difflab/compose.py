@@ -12,8 +12,15 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.runs import Run, find_run
+from difflab.validate import validate
 
 # What a verb takes over from the run it is given with from=, unless it is overridden.
+# Settings with a number that null switches off.
+MAY_BE_NULL = (
+    "train.minutes", "train.grad_clip", "ema.rampup", "data.sigma_data", "callbacks.samples.every_nimg",
+    "callbacks.evaluation.every_nimg", "callbacks.throughput.every_nimg", "callbacks.checkpoint.every_nimg",
+    "metrics.reference_n",
+)  # fmt: skip
 NEED_A_RUN = ("sample", "evaluate")
 INHERITED = ("data", "sampler", "grid", "metrics", "trainer")
 
@@ -32,6 +39,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         _inherit(_named_run(verb, given))
     cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
     _check_types(_hydra_compose(verb, [o for o in overrides if _is_group(o)]), cfg)
+    validate(cfg)
     return cfg
 
 
@@ -135,7 +143,7 @@ def _check_types(before: DictConfig, after: DictConfig) -> None:
     defaults = leaves(before)
     for key, value in leaves(after).items():
         default = defaults.get(key)
-        if default is None or value is None or _same_type(default, value):
+        if default is None or (value is None and key in MAY_BE_NULL) or _same_type(default, value):
             continue
         raise DifflabError(
             f"{key}={value}: '{value}' is {_kind(value)}, but {key} is {_kind(default)} such as {default}"
@@ -172,7 +180,7 @@ def _inherit(run: Run) -> None:
 
 def _resumed(name: str, overrides: list[str]) -> DictConfig:
     """The run's own configuration; only values may be overridden, and only known ones."""
-    run = find_run(name)
+    run = find_run(name, "resume")
     cfg, before = run.read_config(), run.read_config()
     cfg.resume = str(run.path)
     known = leaves(cfg)
@@ -187,4 +195,5 @@ def _resumed(name: str, overrides: list[str]) -> DictConfig:
             raise DifflabError(f"'{key}' is not a setting of the run {run.path}{near(key, known)}")
         OmegaConf.update(cfg, key, OmegaConf.create(f"value: {text}").value)
     _check_types(before, cfg)
+    validate(cfg)
     return cfg

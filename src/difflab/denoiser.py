@@ -32,7 +32,7 @@ class Denoiser(nn.Module):
         """The network's raw output y, in the dtype of x."""
         scale = (alpha**2 * self.sigma_data**2 + sigma**2).sqrt()
         logsnr = 2 * (alpha / sigma).log().clamp(-10, 10)
-        level = (-logsnr / 8).to(x.dtype).flatten().expand(len(x))
+        level = (-logsnr / 8).to(x).flatten().expand(len(x))
         y: Tensor = self.net(x / scale.to(x.dtype), level)
         return y.to(x.dtype)
 

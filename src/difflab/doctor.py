@@ -27,7 +27,7 @@ def doctor(cfg: DictConfig) -> None:
     measured = measure_sigma_data(data.train.pixels)
     console = Console(highlight=False)
     console.print(_table(data, measured))
-    if abs(measured / data.sigma_data - 1) > TOLERANCE:
+    if data.sigma_data is not None and abs(measured / data.sigma_data - 1) > TOLERANCE:
         console.print(
             f"warning: data.sigma_data is {data.sigma_data:g}, the training pictures have {measured:.3f}: "
             f"set data.sigma_data={measured:.3f}",
@@ -49,7 +49,7 @@ def _table(data: ImageData, measured: float) -> Table:
         "val": f"{len(val):,} pictures, sha256 {val.digest()[:16]}",
         "shape": " x ".join(map(str, train.shape)) + " (channels x height x width)",
         "range": f"{levels[0]}..{levels[1]} of 0..255, fed as -1..1",
-        "sigma_data": f"{data.sigma_data:g} configured, {measured:.4f} measured",
+        "sigma_data": _deviation(data.sigma_data, measured),
         "flip": "yes" if data.flip else "no",
         "classes": _classes(data),
         "captions": "none" if train.captions is None else "; ".join(train.captions[:5]),
@@ -71,3 +71,7 @@ def _preview(images: Images, seed: int) -> torch.Tensor:
     """A grid of a seeded choice, enlarged to about 512 pixels."""
     index = torch.randperm(len(images), generator=generator(seed, "preview"))[:PREVIEW]
     return pixels.grid(images.pixels[index], scale=max(1, 64 // images.shape[-1]))
+
+
+def _deviation(configured: float | None, measured: float) -> str:
+    return f"{measured:.4f} measured" if configured is None else f"{configured:g} configured, {measured:.4f} measured"

@@ -3,16 +3,16 @@
 from datetime import datetime
 from pathlib import Path
 
+import torch
 from omegaconf import DictConfig
 
 from difflab import assemble
-from difflab.callbacks.evaluation import generate
 from difflab.data.module import from_config
 from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.quiet import quiet_lightning
 from difflab.runs import find_run
-from difflab.sample import device_of, merged
+from difflab.sample import merged
 from difflab.score import suite
 from difflab.weights import load_denoiser
 
@@ -23,13 +23,13 @@ def main(cfg: DictConfig) -> Path:
     run = find_run(cfg["from"])
     data = from_config(cfg.data, batch_size=1, seed=0)
     data.setup()
-    scored = suite(cfg, data)
+    device = assemble.device(cfg.trainer)
+    scored = suite(cfg, data, device)
     if scored is None:
         raise DifflabError("metrics=none: there is nothing to evaluate; choose metrics=efficientnet_lite0 or inception")
     generation = assemble.generation(merged(run, cfg))
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
-    device = device_of(cfg.trainer)
-    images = generate(generation, denoiser.to(device), cfg.seed, cfg.n, cfg.batch, device)
+    images = torch.cat(list(generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)))
     halflife = run.read_config().ema.halflife_nimg if cfg.weights == "ema" else None
     protocol = generation.protocol | {
         "ema_halflife_nimg": halflife,

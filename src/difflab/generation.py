@@ -11,8 +11,9 @@ from torch import Tensor
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.pixels import to_uint8
+from difflab.progress import images_bar
 from difflab.rng import SampleNoise
-from difflab.samplers import Sampler, Step, run
+from difflab.samplers import Sampler, Step, last, run
 
 
 class Counted:
@@ -45,10 +46,12 @@ class Generation:
         batch: int,
         device: torch.device | str = "cpu",
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """The pictures of the streams `indices` of `seed`, `batch` at a time."""
-        for start in range(0, len(indices), batch):
-            *_, step = self.steps(denoise, seed, indices[start : start + batch], device)
-            yield to_uint8(step.x).cpu()
+        """The pictures of the streams `indices` of `seed`, `batch` at a time, with a progress bar."""
+        with images_bar("samples", len(indices)) as advance:
+            for start in range(0, len(indices), batch):
+                x = last(self.steps(denoise, seed, indices[start : start + batch], device))
+                yield to_uint8(x).cpu()
+                advance(len(x))
 
     def steps(
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
@@ -66,11 +69,18 @@ class Generation:
 
     @torch.inference_mode()
     def film(
-        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+        self,
+        denoise: Denoise,
+        seed: int,
+        indices: Sequence[int],
+        device: torch.device | str = "cpu",
+        frames: int = 40,
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """The states from pure noise to pictures, each scaled to the range of its own level."""
+        """At most `frames` states from pure noise to pictures, each scaled to the range of its own level."""
         noise = SampleNoise(seed, indices)(torch.zeros(len(indices), *self.shape, device=device))
         yield to_uint8(noise / 3).cpu()
-        levels = zip(self.nodes.alpha[1:], self.nodes.sigma[1:], strict=True)
-        for step, (alpha, sigma) in zip(self.steps(denoise, seed, indices, device), levels, strict=True):
-            yield to_uint8(step.x / (alpha + 3 * sigma)).cpu()
+        n = len(self.nodes)
+        shown = {round((i + 1) * n / min(n, frames)) for i in range(min(n, frames))}
+        for i, step in enumerate(self.steps(denoise, seed, indices, device), start=1):
+            if i in shown:
+                yield to_uint8(step.x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])).cpu()

@@ -59,27 +59,39 @@ class UniformT(Grid):
 
 @dataclass(frozen=True)
 class Karras(Grid):
-    """Even in sigma_hat^(1/rho) from sigma_max to sigma_min, then 0: EDM (2206.00364) eq. 5."""
+    """Even in sigma_hat^(1/rho) from sigma_max to sigma_min, then 0: EDM (2206.00364) eq. 5.
+
+    It starts no noisier than the schedule at t_max, where training ends.
+    """
 
     sigma_min: float = 0.002
     sigma_max: float = 80.0
     rho: float = 7.0
 
     def times(self, schedule: Schedule, u: Float64[Tensor, " steps"]) -> Float64[Tensor, " steps"]:
-        high, low = self.sigma_max ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
+        noisiest = (-_logsnr_at_the_start(schedule) / 2).exp().clamp(max=self.sigma_max)
+        high, low = noisiest ** (1 / self.rho), self.sigma_min ** (1 / self.rho)
         sigma_hat = (high + _to_the_end(u) * (low - high)) ** self.rho
         return schedule.t_of_logsnr(-2 * sigma_hat.log())
 
 
 @dataclass(frozen=True)
 class UniformLogsnr(Grid):
-    """Even in logsnr from logsnr_min to logsnr_max, then no noise: DPM-Solver (2206.00927, section 3.3)."""
+    """Even in logsnr from logsnr_min to logsnr_max, then no noise: DPM-Solver (2206.00927, section 3.3).
+
+    It starts no noisier than the schedule at t_max, where training ends.
+    """
 
     logsnr_min: float = -10.0
     logsnr_max: float = 10.0
 
     def times(self, schedule: Schedule, u: Float64[Tensor, " steps"]) -> Float64[Tensor, " steps"]:
-        return schedule.t_of_logsnr(self.logsnr_min + _to_the_end(u) * (self.logsnr_max - self.logsnr_min))
+        low = _logsnr_at_the_start(schedule).clamp(min=self.logsnr_min)
+        return schedule.t_of_logsnr(low + _to_the_end(u) * (self.logsnr_max - low))
+
+
+def _logsnr_at_the_start(schedule: Schedule) -> Float64[Tensor, ""]:
+    return schedule.logsnr(torch.tensor(schedule.t_max, dtype=torch.float64))
 
 
 def _to_the_end(u: Float64[Tensor, " steps"]) -> Float64[Tensor, " steps"]:

@@ -32,7 +32,8 @@ class Diffusion(pl.LightningModule):
         self.total_nimg = total_nimg
         self.seed = seed
         self.grad_clip = grad_clip
-        self.nimg = self.nimg_before = 0
+        self.nimg = self.nimg_before = 0  # now, and when the current optimiser step began
+        self.step_begun = -1
         self.grad_norm = torch.zeros(())
         self.loss: Loss | None = None  # of the last step, for the callbacks
 
@@ -42,14 +43,21 @@ class Diffusion(pl.LightningModule):
         noise = generator(self.seed, "noise", *place, device=self.device)
         self.loss = self.objective(self.denoiser, batch["x0"], noise)
         self._refuse_non_finite(self.loss)
-        self.nimg_before = self.nimg
         self.nimg += len(batch["x0"]) * self.trainer.world_size
         return self.loss.per_sample.mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optim.build(self.denoiser.parameters())
 
+    @property
+    def stepped(self) -> bool:
+        """Whether the optimiser has stepped since the batch began: not so between accumulated batches."""
+        return self.trainer.global_step != self.step_begun
+
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        if not self.stepped:
+            return
+        self.step_begun, self.nimg_before = self.trainer.global_step, self.nimg
         for group in self.trainer.optimizers[0].param_groups:
             group["lr"] = self.optim.lr_at(self.nimg, self.total_nimg)
 
@@ -62,6 +70,8 @@ class Diffusion(pl.LightningModule):
         """Clip by the norm, which is kept for the log: Lightning would not say it."""
         limit = float("inf") if self.grad_clip is None else self.grad_clip
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), limit)
+        if not torch.isfinite(self.grad_norm):
+            raise DifflabError(f"the gradient is not finite at {self._place()}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["nimg"] = self.nimg
@@ -74,7 +84,12 @@ class Diffusion(pl.LightningModule):
         if bad.any():
             worst = loss.logsnr[bad][0].item()
             raise DifflabError(
-                f"the loss of {int(bad.sum())} of {len(bad)} pictures is not finite at step {self.global_step} "
-                f"(nimg={self.nimg}, logsnr={worst:.2f}): the last good checkpoint is kept; resume it with a lower "
-                f"optim.lr (now {self.optim.lr:g}) or a lower train.grad_clip"
+                f"the loss of {int(bad.sum())} of {len(bad)} pictures, one at logsnr={worst:.2f}, is not finite "
+                f"at {self._place()}"
             )
+
+    def _place(self) -> str:
+        return (
+            f"step {self.global_step} (nimg={self.nimg}): the last checkpoint is kept; resume it with a lower "
+            f"optim.lr (now {self.optim.lr:g}) or a lower train.grad_clip"
+        )

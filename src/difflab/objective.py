@@ -49,7 +49,7 @@ class Objective:
         """The loss at given noise and times."""
         logsnr = self.schedule.logsnr(t)
         level = self.schedule.alpha_sigma(t)
-        unweight = (level[1] / denoiser.prediction.det(*level)) ** 2  # from y to x0 space, float64
+        unweight = to_x0_space(denoiser.prediction, *level)
         alpha, sigma = (a.to(x0.dtype).reshape(-1, *[1] * (x0.ndim - 1)) for a in level)
 
         y_hat = denoiser.predict(alpha * x0 + sigma * eps, alpha, sigma)
@@ -59,9 +59,8 @@ class Objective:
         return Loss(factor.to(x0.dtype) * y_mse, unweight.to(x0.dtype) * y_mse.detach(), logsnr)
 
 
-def loss_factor(
-    prediction: Prediction, weighting: Weighting, schedule: Schedule, t: Float64[Tensor, "*b"]
+def to_x0_space(
+    prediction: Prediction, alpha: Float64[Tensor, "*b"], sigma: Float64[Tensor, "*b"]
 ) -> Float64[Tensor, "*b"]:
-    """w(logsnr) (sigma/det)^2, the factor on the network's own squared error."""
-    alpha, sigma = schedule.alpha_sigma(t)
-    return weighting(schedule.logsnr(t)) * (sigma / prediction.det(alpha, sigma)) ** 2
+    """(sigma/det)^2, which turns the squared error of y into that of x0."""
+    return (sigma / prediction.det(alpha, sigma)) ** 2

@@ -25,6 +25,8 @@ class AdamW:
     def __post_init__(self) -> None:
         if self.decay not in ("constant", "linear", "cosine"):
             raise DifflabError(f"optim.decay={self.decay}: the learning rate decays constant, linear or cosine")
+        if len(self.betas) != 2:
+            raise DifflabError(f"optim.betas={list(self.betas)}: AdamW takes two, such as [0.9,0.99]")
 
     def build(self, parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
         first, second = self.betas

@@ -26,16 +26,13 @@ def to_rgb(images: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b 3 h w"]:
     return images.expand(-1, 3, -1, -1) if images.shape[1] == 1 else images
 
 
-def grid(
-    images: UInt8[Tensor, "n c h w"], columns: int | None = None, scale: int = 1, gap: int = 0
-) -> UInt8[Tensor, "c H W"]:
+def grid(images: UInt8[Tensor, "n c h w"], columns: int | None = None, scale: int = 1) -> UInt8[Tensor, "c H W"]:
     """Pictures side by side, row by row, each enlarged `scale` times without blur."""
     n, *_ = images.shape
     columns = columns or math.ceil(math.sqrt(n))
     rows = math.ceil(n / columns)
     blank = images.new_full((rows * columns - n, *images.shape[1:]), 255)
-    cells = torch.nn.functional.pad(torch.cat([images, blank]), (0, gap, 0, gap), value=255)
-    cells = cells.repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    cells = torch.cat([images, blank]).repeat_interleave(scale, -1).repeat_interleave(scale, -2)
     return rearrange(cells, "(r k) c h w -> c (r h) (k w)", r=rows)
 
 

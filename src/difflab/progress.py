@@ -3,11 +3,25 @@
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
+from functools import lru_cache
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 LOG_SECONDS = 15.0
 
 Advance = Callable[..., None]
+"""Called with the number of images done since the last call, and a note such as the loss."""
+Bars = Callable[[str, int], AbstractContextManager[Advance]]
+"""Opens a bar from its label and its number of images: `images_bar` or `silent`."""
+
+
+@contextmanager
+def silent(label: str, total: int) -> Iterator[Advance]:
+    """No bar."""
+    yield lambda images, note="": None
 
 
 @contextmanager
@@ -21,7 +35,6 @@ def images_bar(label: str, total: int, done: int = 0) -> Iterator[Advance]:
 
 def _bar(label: str, total: int, done: int) -> Iterator[Advance]:
     from rich import progress
-    from rich.console import Console
 
     columns = (
         progress.TextColumn("{task.description}"),
@@ -31,7 +44,7 @@ def _bar(label: str, total: int, done: int) -> Iterator[Advance]:
         progress.TextColumn("{task.fields[note]}"),
         progress.TimeRemainingColumn(),
     )
-    with progress.Progress(*columns, console=Console(stderr=True), refresh_per_second=4) as bar:
+    with progress.Progress(*columns, console=_console(), refresh_per_second=4) as bar:
         task, start, first = (
             bar.add_task(label, total=total, completed=done, rate=0.0, note=""),
             time.monotonic(),
@@ -45,6 +58,14 @@ def _bar(label: str, total: int, done: int) -> Iterator[Advance]:
             bar.update(task, completed=done, rate=rate, note=note)
 
         yield advance
+
+
+@lru_cache
+def _console() -> "Console":
+    """One for all bars, so that a bar within a bar stands below it."""
+    from rich.console import Console
+
+    return Console(stderr=True)
 
 
 def _lines(label: str, total: int, done: int) -> Iterator[Advance]:

@@ -65,17 +65,15 @@ class Run:
 
 
 def new_run(root: Path, experiment: str) -> Run:
-    """A fresh directory runs/<experiment>/<YYYYmmdd-HHMMSS-ffffff>."""
-    path = root / experiment / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    path.mkdir(parents=True)
-    return Run(path)
+    """The name of a fresh directory, runs/<experiment>/<YYYYmmdd-HHMMSS-ffffff>; nothing is made yet."""
+    return Run(root / experiment / datetime.now().strftime("%Y%m%d-%H%M%S-%f"))
 
 
-def find_run(name: str) -> Run:
+def find_run(name: str, key: str = "from") -> Run:
     """The run at a path: its directory, or a file in it such as its checkpoint."""
     path = Path(os.path.expandvars(name)).expanduser()
     if not path.exists():
-        raise DifflabError(f"from={name}: there is no such run; `ls -d runs/*/*` lists what is here")
+        raise DifflabError(f"{key}={name}: there is no such run; `ls -d runs/*/*` lists what is here")
     if path.is_file():
         path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
     return Run(path)

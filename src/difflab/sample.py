@@ -3,16 +3,15 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import torch
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
+from torch import Tensor
 
 from difflab import assemble
 from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.pixels import grid, save_png
-from difflab.progress import images_bar
 from difflab.runs import Run, find_run
 from difflab.weights import load_denoiser
 
@@ -27,9 +26,9 @@ def main(cfg: DictConfig) -> Path:
     out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     generation = assemble.generation(merged(run, cfg))
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
-    device = device_of(cfg.trainer)
+    device = assemble.device(cfg.trainer)
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
-    first = torch.cat(list(_save(batches, out, cfg.n)))
+    first = torch.cat(list(_save(batches, out)))
     save_png(out / "grid.png", grid(first, scale=2))
     write_json(out / "samples.json", {
         "n": cfg.n,
@@ -43,17 +42,15 @@ def main(cfg: DictConfig) -> Path:
     return out
 
 
-def _save(batches: Iterator[Any], out: Path, n: int) -> Iterator[Any]:
+def _save(batches: Iterator[Tensor], out: Path) -> Iterator[Tensor]:
     """Write each picture as it comes; yields those of the grid."""
     done = 0
-    with images_bar("samples", n) as advance:
-        for images in batches:
-            for i, image in enumerate(images, start=done):
-                save_png(out / f"{i:06d}.png", image)
-            if done < GRID_PICTURES:
-                yield images[: GRID_PICTURES - done]
-            done += len(images)
-            advance(len(images))
+    for images in batches:
+        for i, image in enumerate(images, start=done):
+            save_png(out / f"{i:06d}.png", image)
+        if done < GRID_PICTURES:
+            yield images[: GRID_PICTURES - done]
+        done += len(images)
 
 
 def merged(run: Run, cfg: DictConfig) -> DictConfig:
@@ -61,9 +58,3 @@ def merged(run: Run, cfg: DictConfig) -> DictConfig:
     base = run.read_config()
     base.sampler, base.grid = cfg.sampler, cfg.grid
     return base
-
-
-def device_of(trainer: DictConfig) -> torch.device:
-    """Where pictures are made: the GPU of a GPU run if there is one here, else the processor."""
-    wanted = OmegaConf.select(trainer, "accelerator")
-    return torch.device("cuda" if wanted == "gpu" and torch.cuda.is_available() else "cpu")

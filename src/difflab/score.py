@@ -18,12 +18,12 @@ def _reference(images: Images, n: int | None) -> Images:
     return images.select(torch.randperm(len(images), generator=generator(0, "reference"))[:n])
 
 
-def suite(cfg: DictConfig, data: ImageData) -> Suite | None:
+def suite(cfg: DictConfig, data: ImageData, device: torch.device) -> Suite | None:
     """None with metrics=none."""
     if cfg.metrics.extractor is None:
         return None
     return Suite(
-        build(cfg.metrics.extractor),
+        build({**cfg.metrics.extractor, "device": str(device)}),
         _reference(data.train, cfg.metrics.reference_n),
         f"{cfg.data.name}/train",
         seed=0,

@@ -19,7 +19,7 @@ from difflab.schedules import Schedule
 class Times(ABC):
     @abstractmethod
     def quantile(self, u: Float64[Tensor, " n"], schedule: Schedule) -> Float64[Tensor, " n"]:
-        """The time below which a share u in (0, 1) of the draws falls (or above which: order is free)."""
+        """The time below which a share u in (0, 1) of the draws falls."""
 
     def draw(self, n: int, schedule: Schedule, generator: torch.Generator) -> Float64[Tensor, " n"]:
         """n times in [t_min, t_max] of the schedule, float64."""

@@ -1,5 +1,6 @@
 """Where measurements go: metrics.jsonl always, and the trackers that logger= names."""
 
+import csv
 import json
 import os
 import time
@@ -16,9 +17,9 @@ from difflab.runs import Run, read_metrics
 class Recorder:
     """Writes rows of measurements to the run directory and to every tracker, over the images seen."""
 
-    def __init__(self, run: Run, loggers: Sequence[Any]) -> None:
+    def __init__(self, run: Run) -> None:
         self.run = run
-        self.loggers = loggers
+        self.loggers: list[Any] = []  # opened when the run is
         self._start = time.monotonic()
 
     @property
@@ -66,12 +67,10 @@ def _tensorboard_picture(logger: Any, nimg: int, name: str, path: Path) -> None:
 
 def open_loggers(cfg: DictConfig, run: Run) -> list[Any]:
     """Lightning's loggers as logger= names them; none of them asks a question or waits for a server."""
-    from pytorch_lightning.loggers import CSVLogger, TensorBoardLogger
+    from pytorch_lightning.loggers import TensorBoardLogger
 
     if cfg.logger.kind == "wandb":
         return [_open_wandb(cfg, run)]
-    if cfg.logger.kind == "csv":
-        return [CSVLogger(run.path, name="csv", version="")]
     if cfg.logger.kind == "tensorboard":
         return [TensorBoardLogger(run.path, name="tensorboard", version="")]
     return []
@@ -80,8 +79,8 @@ def open_loggers(cfg: DictConfig, run: Run) -> list[Any]:
 def _open_wandb(cfg: DictConfig, run: Run) -> Any:
     from pytorch_lightning.loggers import WandbLogger
 
-    # Set before the import: wandb otherwise writes caches outside the run directory.
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
+    # Set before the import: wandb otherwise writes caches outside the run directory. Its settings stay the user's.
+    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR"):
         os.environ[name] = str(run.path / "wandb" / ".local")
     os.environ["WANDB_ERROR_REPORTING"] = "false"
     (run.path / "wandb" / ".local").mkdir(parents=True, exist_ok=True)
@@ -130,8 +129,20 @@ def describe_loggers(loggers: Sequence[Any]) -> str:
     return ""
 
 
-def close_loggers(loggers: Sequence[Any], failed: bool) -> None:
-    for logger in loggers:
+def close_loggers(cfg: DictConfig, recorder: Recorder, failed: bool) -> None:
+    if cfg.logger.kind == "csv":
+        write_csv(recorder.run)
+    for logger in recorder.loggers:
         logger.finalize("failed" if failed else "success")
         if type(logger).__name__ == "WandbLogger":
             logger.experiment.finish(exit_code=int(failed))
+
+
+def write_csv(run: Run) -> None:
+    """metrics.csv: the rows of metrics.jsonl as a table, with a column for everything that was ever measured."""
+    rows = read_metrics(run)
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    with replacing(run.path / "metrics.csv") as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names)
+        writer.writeheader()
+        writer.writerows(rows)

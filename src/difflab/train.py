@@ -9,30 +9,25 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 
 from difflab import assemble
 from difflab.budget import images_in
-from difflab.callbacks.checkpoint import LastCheckpoint
-from difflab.callbacks.ema import EmaWeights
-from difflab.callbacks.evaluation import Evaluation
-from difflab.callbacks.noise_loss import NoiseLoss
-from difflab.callbacks.samples import Samples
-from difflab.callbacks.throughput import Throughput
-from difflab.data.module import from_config
+from difflab.callbacks.checkpoint import WholeFiles
+from difflab.callbacks.parts import Parts, assemble_callbacks
+from difflab.data.images import measure_sigma_data
+from difflab.data.module import ImageData, from_config
 from difflab.errors import DifflabError
-from difflab.generation import Generation
+from difflab.finish import finish
 from difflab.instantiate import build
 from difflab.lit import Diffusion
-from difflab.metrics.suite import Suite
 from difflab.nets.cost import gflop_per_image, parameters
-from difflab.pixels import grid, save_gif
 from difflab.quiet import quiet_lightning
-from difflab.result import write_result
 from difflab.runs import Run, find_run, new_run
 from difflab.score import suite
 from difflab.tracking import Recorder, close_loggers, describe_loggers, open_loggers
-from difflab.weights import check_weights, load_checkpoint
+from difflab.weights import check_weights, denoiser_weights, load_checkpoint
 
 RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
 
@@ -44,56 +39,74 @@ def main(cfg: DictConfig) -> Run:
     """
     quiet_lightning()
     if _is_helper():
-        cfg = Run(Path(os.environ[RUN_VARIABLE])).read_config()
-    module, data = _module(cfg), from_config(cfg.data, _micro_batch(cfg), cfg.train.seed)
-    data.setup()
-    generation, scored = assemble.generation(cfg), suite(cfg, data)
-    checkpoint = _checkpoint(cfg, module)
+        cfg = Run(_opened_by_rank_0()).read_config()
+    data = _data(cfg)
+    module = _module(cfg)
+    generation, scored = assemble.generation(cfg), suite(cfg, data, assemble.device(cfg.trainer))
+    checkpoint = _Checkpoint.of(cfg, module)
+    recorder = Recorder(_planned_run(cfg))
+    parts = assemble_callbacks(cfg, module, generation, scored, recorder)
     _settle_budget(cfg, module)
-    run = _open_run(cfg)
-    with _tracked(cfg, run) as recorder:
+    trainer = _trainer(cfg, module, parts, checkpoint)
+    with _opened(cfg, recorder):
         if not _is_helper():
             _announce(cfg, module, recorder)
-        parts = _callbacks(cfg, module, generation, scored, recorder)
-        trainer = _trainer(cfg, module, parts, recorder)
-        trainer.fit(module, data, ckpt_path=checkpoint, weights_only=True)
+        with _stopped_gently(recorder.run, module):
+            trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
         if trainer.is_global_zero:
-            _finish(cfg, module, parts, recorder)
-            print(f"run: {run.path}")
-    return run
+            module.to(assemble.device(cfg.trainer))  # Lightning has taken it off a GPU
+            finish(module, parts, recorder, cfg.metrics.n)
+            print(f"run: {recorder.run.path}")
+    return recorder.run
 
 
 @dataclass(frozen=True)
-class Parts:
-    """The callbacks, by what they do."""
+class _Checkpoint:
+    """What to resume from, if anything, and how far it is."""
 
-    ema: EmaWeights
-    samples: Samples
-    evaluation: Evaluation | None
-    noise_loss: NoiseLoss
-    throughput: Throughput
-    checkpoint: LastCheckpoint
+    path: Path | None = None
+    nimg: int = 0
+    step: int = 0
 
-    def all(self) -> list[pl.Callback]:
-        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation, self.checkpoint)
-        return [p for p in parts if p is not None]
+    @staticmethod
+    def of(cfg: DictConfig, module: Diffusion) -> "_Checkpoint":
+        """Raises DifflabError where its weights don't fit the network."""
+        if cfg.resume is None:
+            return _Checkpoint()
+        run = find_run(cfg.resume, "resume")
+        contents = load_checkpoint(run.checkpoint)
+        check_weights(module.denoiser, denoiser_weights(contents), run)
+        return _Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
 
 
 def _is_helper() -> bool:
-    """Whether this process is a further rank, started by the one that has opened the run."""
-    return RUN_VARIABLE in os.environ and int(os.environ.get("LOCAL_RANK", 0)) > 0
+    """Whether this process is a further rank of a run on several devices."""
+    return int(os.environ.get("LOCAL_RANK", 0)) > 0
 
 
-def _open_run(cfg: DictConfig) -> Run:
-    """The run directory with its config.yaml: a new one, the one to resume, or the one that rank 0 has opened."""
+def _opened_by_rank_0() -> Path:
+    if RUN_VARIABLE not in os.environ:
+        raise DifflabError(
+            f"LOCAL_RANK={os.environ['LOCAL_RANK']}, but {RUN_VARIABLE} is not set: start `difflab train` once, it "
+            "starts the processes of trainer.devices itself"
+        )
+    return Path(os.environ[RUN_VARIABLE])
+
+
+def _planned_run(cfg: DictConfig) -> Run:
+    """Where the run is or will be: nothing is made yet."""
     if _is_helper():
-        return Run(Path(os.environ[RUN_VARIABLE]))
-    run = find_run(cfg.resume) if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
-    if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
-        cfg.logger.run_id = uuid.uuid4().hex[:8]
-    run.write_config(cfg)
-    os.environ[RUN_VARIABLE] = str(run.path)
-    return run
+        return Run(_opened_by_rank_0())
+    return find_run(cfg.resume, "resume") if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
+
+
+def _data(cfg: DictConfig) -> ImageData:
+    """The pictures; a deviation of null is measured on them and recorded."""
+    data = from_config(cfg.data, _micro_batch(cfg), cfg.train.seed)
+    data.setup()
+    if cfg.data.sigma_data is None:
+        cfg.data.sigma_data = round(measure_sigma_data(data.train.pixels), 3)
+    return data
 
 
 def _micro_batch(cfg: DictConfig) -> int:
@@ -108,8 +121,7 @@ def _micro_batch(cfg: DictConfig) -> int:
 
 
 def _module(cfg: DictConfig) -> Diffusion:
-    denoiser = assemble.denoiser(cfg).to(memory_format=torch.channels_last)
-    t = cfg.train
+    denoiser, t = assemble.denoiser(cfg), cfg.train
     return Diffusion(denoiser, assemble.objective(cfg), build(cfg.optim), t.total_nimg, t.seed, t.grad_clip)
 
 
@@ -117,24 +129,41 @@ def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
     """Fix train.total_nimg: a whole number of steps, or what train.minutes allows."""
     batch = cfg.train.batch_size
     if cfg.train.minutes is not None:
-        if not isinstance(cfg.train.minutes, int | float) or cfg.train.minutes <= 0:
-            raise DifflabError(f"train.minutes={cfg.train.minutes}: a budget is a number above 0, or null")
-        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, tuple(cfg.data.shape), batch)
+        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, cfg, _micro_batch(cfg))
         cfg.train.minutes = None
     cfg.train.total_nimg = -(-cfg.train.total_nimg // batch) * batch
     module.total_nimg = cfg.train.total_nimg
 
 
 @contextmanager
-def _tracked(cfg: DictConfig, run: Run) -> Iterator[Recorder]:
-    """A recorder whose trackers are closed whatever happens."""
-    loggers = [] if _is_helper() else open_loggers(cfg, run)
+def _opened(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
+    """The run directory with its config.yaml, and trackers that are closed whatever happens."""
+    if _is_helper():
+        yield
+        return
+    if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
+        cfg.logger.run_id = uuid.uuid4().hex[:8]
+    recorder.run.write_config(cfg)
+    os.environ[RUN_VARIABLE] = str(recorder.run.path)
     failed = True
     try:
-        yield Recorder(run, loggers)
+        recorder.loggers = open_loggers(cfg, recorder.run)
+        yield
         failed = False
     finally:
-        close_loggers(loggers, failed)
+        close_loggers(cfg, recorder, failed)
+
+
+@contextmanager
+def _stopped_gently(run: Run, module: Diffusion) -> Iterator[None]:
+    """Lightning turns Ctrl-C and SIGTERM into an exit without a word; say how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise DifflabError(
+            f"stopped at {module.nimg:,} of {module.total_nimg:,} images; `difflab train resume={run.path}` goes on "
+            "from the last checkpoint"
+        ) from error
 
 
 def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
@@ -145,72 +174,32 @@ def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
         print(where)
 
 
-def _callbacks(
-    cfg: DictConfig, module: Diffusion, generation: Generation, scored: Suite | None, recorder: Recorder
-) -> Parts:
-    c = cfg.callbacks
-    ema = EmaWeights(**cfg.ema)
-    evaluation = scored and Evaluation(scored, generation, ema, recorder, **c.evaluation, batch=c.samples.batch)
-    cost = gflop_per_image(module.denoiser.net, cfg.data.shape)
-    return Parts(
-        ema=ema,
-        samples=Samples(generation, ema, recorder, **c.samples),
-        evaluation=evaluation or None,
-        noise_loss=NoiseLoss(recorder, **c.noise_loss),
-        throughput=Throughput(recorder, c.throughput.every_nimg, cost),
-        checkpoint=LastCheckpoint(recorder, **c.checkpoint),
-    )
-
-
-def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, recorder: Recorder) -> pl.Trainer:
-    t = cfg.trainer
+def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, checkpoint: _Checkpoint) -> pl.Trainer:
+    """Raises DifflabError for devices that are not here and for what the optimiser does not take."""
+    t, steps_left = cfg.trainer, -(-(cfg.train.total_nimg - checkpoint.nimg) // cfg.train.batch_size)
     if t.tf32:
         torch.set_float32_matmul_precision("high")
     if t.compile:
         module.denoiser.net.compile()  # in place, so that the names of the weights stay
-    return pl.Trainer(
-        accelerator=t.accelerator,
-        devices=t.devices,
-        strategy=t.strategy,
-        precision=t.precision,
-        max_epochs=-1,
-        max_steps=cfg.train.total_nimg // cfg.train.batch_size,
-        accumulate_grad_batches=cfg.train.accumulate,
-        callbacks=parts.all(),
-        logger=list(recorder.loggers),
-        default_root_dir=recorder.run.path,
-        use_distributed_sampler=False,  # the stream knows its rank
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        log_every_n_steps=1_000_000,
-    )
-
-
-def _checkpoint(cfg: DictConfig, module: Diffusion) -> Path | None:
-    """What to resume from, if anything; its weights must fit."""
-    if cfg.resume is None:
-        return None
-    run = find_run(cfg.resume)
-    weights = load_checkpoint(run.checkpoint)["state_dict"]
-    check_weights(module.denoiser, {k.removeprefix("denoiser."): v for k, v in weights.items()}, run)
-    return run.checkpoint
-
-
-def _finish(cfg: DictConfig, module: Diffusion, parts: Parts, recorder: Recorder) -> None:
-    """The last grid, the film, the figures and result.json."""
-    picture = parts.samples.write(module)
-    film = _film(module, parts, recorder)
-    figures = parts.evaluation.measure(module, cfg.metrics.n) if parts.evaluation else []
-    write_result(recorder, figures, module.nimg, parts.throughput.img_per_s)
-    for figure in figures:
-        print(figure)
-    print(f"samples: {picture}\nfilm: {film}")
-
-
-def _film(module: Diffusion, parts: Parts, recorder: Recorder) -> Path:
-    path = recorder.run.samples / "reverse.gif"
-    with parts.ema.applied(module):
-        frames = parts.samples.generation.film(module.denoiser, parts.samples.seed, range(16), module.device)
-        save_gif(path, [grid(f, scale=4) for f in frames], ms=120)
-    recorder.picture(module.nimg, "samples/reverse", path)
-    return path
+    try:
+        module.configure_optimizers()
+        return pl.Trainer(
+            accelerator=t.accelerator,
+            devices=t.devices,
+            strategy=t.strategy,
+            precision=t.precision,
+            max_epochs=-1,
+            max_steps=checkpoint.step + max(0, steps_left),
+            accumulate_grad_batches=cfg.train.accumulate,
+            callbacks=parts.all(),
+            plugins=[WholeFiles()],
+            logger=False,  # the recorder speaks to the trackers
+            default_root_dir=parts.checkpoint.recorder.run.path,
+            use_distributed_sampler=False,  # the stream knows its rank
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise DifflabError(
+            f"trainer or optim does not work here: {' '.join(str(error).split())} (trainer=cpu runs anywhere)"
+        ) from error

@@ -37,10 +37,15 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
         raise DifflabError(f"weights={weights}: a run has the weights ema (averaged) and raw (of the last step)")
     checkpoint = load_checkpoint(run.checkpoint)
     denoiser = assemble.denoiser(run.read_config())
-    raw = {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items()}
+    raw = denoiser_weights(checkpoint)
     check_weights(denoiser, raw, run)
     denoiser.load_state_dict(raw | (checkpoint["ema"] if weights == "ema" else {}))
     return denoiser.eval(), checkpoint
+
+
+def denoiser_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
+    """The weights of the last step, by their names in the denoiser."""
+    return {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items()}
 
 
 def check_weights(denoiser: Denoiser, weights: dict[str, torch.Tensor], run: Run) -> None:

@@ -35,6 +35,19 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "grid.steps=0"], ["grid.steps=0", "at least 1 step"]),
         (["train", "net._target_=os.system"], ["net._target_=os.system", "may only build"]),
         (["train", "prediction=eps", "grid=uniform_t"], ["'eps' cannot recover x0 at t=1", "'cosine'", "prediction=v"]),
+        (["train", "train.batch_size=0"], ["train.batch_size=0", "1 or more"]),
+        (["train", "train.total_nimg=null"], ["train.total_nimg=None", "a whole number"]),
+        (["train", "metrics.n=1"], ["metrics.n=1", "2 or more"]),
+        (["train", "optim.lr=-1.0"], ["optim.lr=-1.0", "above 0"]),
+        (["train", "optim.betas=[0.9]"], ["optim", "betas"]),
+        (["train", "trainer.precision=foo"], ["trainer", "foo"]),
+        pytest.param(
+            ["train", "trainer=gpu"],
+            ["trainer=cpu runs anywhere"],
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU here"),
+        ),
+        (["train", "logger.kind=wandbb"], ["logger.kind=wandbb", "wandb, csv"]),
+        (["train", "net.width=-8"], ["difflab: "]),
         (["train", "net.patch=3"], ["patch 3", "32x32", "net.patch"]),
         (["train", "[1"], ["'[1' is not an override", "train.seed=1"]),
         (["trian"], ["'trian'", "did you mean 'train'?"]),
@@ -51,18 +64,31 @@ def test_bad_words_are_refused(arguments: list[str], words: list[str], capsys: C
     error = refusal(capsys, *arguments)
     for word in words:
         assert word in error
+    assert not list(tmp_path.iterdir())
 
 
 def test_loss_that_is_not_finite_stops_and_keeps_the_checkpoint(tmp_path: Path, capsys: Capture) -> None:
+    run = train(tmp_path, "logger=none", "metrics=none", "train.total_nimg=128")
+    before = run.checkpoint.read_bytes()
+    longer = ("train", f"resume={run.path}", "train.total_nimg=512", "callbacks.checkpoint.every_nimg=512")
+    error = refusal(capsys, *longer, "optim.lr=1e30")
+    assert "is not finite at step 3" in error
+    assert "a lower optim.lr" in error
+    assert run.checkpoint.read_bytes() == before
+    assert main([*longer, "optim.lr=1e-3"]) == 0
+
+
+def test_gradient_that_is_not_finite_never_reaches_the_weights(
+    tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clip = torch.nn.utils.clip_grad_norm_
+    monkeypatch.setattr(torch.nn.utils, "clip_grad_norm_", lambda *a: clip(*a) * float("inf"))
     error = refusal(
         capsys, "train", "experiment=smoke", f"runs={tmp_path}", "logger=none", "metrics=none",
-        "optim.lr=1e30", "train.grad_clip=null", "callbacks.checkpoint.every_nimg=64",
+        "callbacks.checkpoint.every_nimg=64",
     )  # fmt: skip
-    assert "is not finite at step" in error
-    assert "logsnr=" in error
-    (run,) = (Run(p) for p in tmp_path.glob("*/*"))
-    checkpoint = torch.load(run.checkpoint, weights_only=True)
-    assert all(torch.isfinite(v).all() for v in checkpoint["state_dict"].values())
+    assert "the gradient is not finite at step 0 (nimg=64)" in error
+    assert not list(tmp_path.rglob("*.ckpt"))
 
 
 def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, capsys: Capture) -> None:

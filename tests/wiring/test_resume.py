@@ -58,14 +58,16 @@ def killed_after(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("accumulate", [1, 2])
 def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
-    overrides = (*SHORT, f"train.accumulate={accumulate}")
+    """96 images fall between the two halves of an accumulated step: the checkpoint waits for its end."""
+    overrides = (*SHORT, f"train.accumulate={accumulate}", "callbacks.checkpoint.every_nimg=96")
     whole = train(tmp_path / "whole", *overrides)
     with monkeypatch.context() as patch:
         killed_after(512, patch)
         with pytest.raises(RuntimeError, match="killed"):
-            train(tmp_path / "cut", *overrides)
+            train(tmp_path / "cut", *overrides, "--debug")
     (cut,) = (Run(p) for p in (tmp_path / "cut").glob("*/*"))
-    assert contents(cut)["nimg"] == 512
+    assert contents(cut)["nimg"] % 64 == 0
+    assert 256 < contents(cut)["nimg"] <= 576
     assert main(["train", f"resume={cut.path}"]) == 0
     ours, theirs = contents(cut), contents(whole)
     for key in ("state_dict", "ema", "optimizer_states", "nimg", "global_step"):
@@ -73,6 +75,38 @@ def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.
     assert rows(cut) == rows(whole)
     last = sorted(p.name for p in whole.samples.glob("nimg=*.png"))[-1]
     assert (cut.samples / last).read_bytes() == (whole.samples / last).read_bytes()
+
+
+def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
+    assert main(["train", f"resume={run.path}", "train.batch_size=32", "train.total_nimg=512"]) == 0
+    assert (contents(run)["nimg"], contents(run)["global_step"]) == (512, 4 + 8)
+
+
+def test_refused_resume_leaves_the_run_alone(tmp_path: Path) -> None:
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
+    assert main(["train", f"resume={run.path}", "trainer.precision=foo"]) == 1
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
+@pytest.mark.slow
+def test_sigterm_keeps_the_last_step(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", f"runs={tmp_path}", *SHORT[:2]]
+    command += [
+        "train.total_nimg=1000000",
+        "callbacks.checkpoint.every_nimg=null",
+        "callbacks.noise_loss.every_nimg=64",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while not list(tmp_path.glob("*/*/metrics.jsonl")) and process.poll() is None:
+        time.sleep(0.05)
+    process.terminate()
+    _, error = process.communicate(timeout=60)
+    (run,) = (Run(p) for p in tmp_path.glob("*/*"))
+    assert process.returncode != 0
+    assert f"resume={run.path}" in error
+    assert contents(run)["nimg"] >= max(row["nimg"] for row in read_metrics(run))
 
 
 @pytest.mark.slow

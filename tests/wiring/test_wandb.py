@@ -52,9 +52,16 @@ def test_history_is_over_images_seen(tracked: Run) -> None:
     assert all("nimg" in json.dumps(r) for r in history)
 
 
-def test_nothing_is_written_outside_the_run(tracked: Run) -> None:
-    for name in ("WANDB_DATA_DIR", "WANDB_CACHE_DIR", "WANDB_CONFIG_DIR"):
-        assert os.environ[name].startswith(str(tracked.path.parents[1]))
+def test_nothing_is_written_outside_the_run(tmp_path: Path) -> None:
+    home, work = tmp_path / "home", tmp_path / "work"
+    home.mkdir()
+    work.mkdir()
+    hidden = ("WANDB", "XDG", "DIFFLAB", "HOME")
+    environment = {k: v for k, v in os.environ.items() if not k.startswith(hidden)} | {"HOME": str(home)}
+    command = [sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", "train.total_nimg=64", "metrics=none"]
+    subprocess.run(command, cwd=work, env=environment, check=True, capture_output=True, timeout=120)
+    assert [p.name for p in work.iterdir()] == ["runs"]
+    assert [p for p in home.rglob("*") if p.is_file() and "wandb" in str(p)] == []
 
 
 def test_one_process_two_runs_two_ids_and_resume_keeps_its_own(tracked: Run, tmp_path: Path) -> None:

@@ -22,7 +22,6 @@ class EmaWeights(pl.Callback):
         self.rampup = rampup
         self.ema: Ema | None = None
         self._saved: dict[str, torch.Tensor] | None = None
-        self._step = self._nimg = 0
 
     def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         self.ema = Ema(pl_module.denoiser.parameters())
@@ -31,12 +30,11 @@ class EmaWeights(pl.Callback):
                 average.copy_(self._saved[name])
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.global_step == self._step:
-            return  # between two steps of an accumulated batch
+        if not pl_module.stepped:
+            return
         assert self.ema is not None
-        beta = decay(pl_module.nimg - self._nimg, pl_module.nimg, self.halflife_nimg, self.rampup)
-        self.ema.update(pl_module.denoiser.parameters(), beta)
-        self._step, self._nimg = trainer.global_step, pl_module.nimg
+        images = pl_module.nimg - pl_module.nimg_before
+        self.ema.update(pl_module.denoiser.parameters(), decay(images, pl_module.nimg, self.halflife_nimg, self.rampup))
 
     @contextmanager
     def applied(self, module: Diffusion) -> Iterator[None]:
@@ -57,7 +55,6 @@ class EmaWeights(pl.Callback):
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         self._saved = checkpoint["ema"]
-        self._step, self._nimg = checkpoint["global_step"], checkpoint["nimg"]
 
 
 def _names(module: Any) -> list[str]:

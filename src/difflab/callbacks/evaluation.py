@@ -5,15 +5,12 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from jaxtyping import UInt8
-from torch import Tensor
 
 from difflab.callbacks.due import due
 from difflab.callbacks.ema import EmaWeights
 from difflab.generation import Generation
 from difflab.metrics.protocol import Figure
 from difflab.metrics.suite import Suite
-from difflab.progress import images_bar
 from difflab.tracking import Recorder
 
 
@@ -41,7 +38,8 @@ class Evaluation(pl.Callback):
     def measure(self, module: Any, n: int) -> Sequence[Figure]:
         """The figures of the first `n` samples, logged with their n in the name: figures of other n differ."""
         with self.ema.applied(module):
-            images = generate(self.generation, module.denoiser, self.seed, n, self.batch, module.device)
+            made = self.generation.batches(module.denoiser, self.seed, range(n), self.batch, module.device)
+            images = torch.cat(list(made))
         protocol = self.generation.protocol | {
             "ema_halflife_nimg": self.ema.halflife_nimg,
             "sample_seed": self.seed,
@@ -49,15 +47,3 @@ class Evaluation(pl.Callback):
         figures = self.suite.score(images, protocol)
         self.recorder.log(module.nimg, {f"{f.name}/n={n}": f.value for f in figures})
         return figures
-
-
-def generate(
-    generation: Generation, denoise: Any, seed: int, n: int, batch: int, device: torch.device | str
-) -> UInt8[Tensor, "n c h w"]:
-    """n pictures with a progress bar."""
-    out = []
-    with images_bar("samples", n) as advance:
-        for images in generation.batches(denoise, seed, range(n), batch, device):
-            out.append(images)
-            advance(len(images))
-    return torch.cat(out)

@@ -23,7 +23,7 @@ class ImageData(pl.LightningDataModule):
     shape: (channels, height, width).
     classes: names in the order of the labels; [] leaves labels out; None takes the source's own.
     captions: whether training reads captions.
-    sigma_data: standard deviation of the pixels in [-1, 1].
+    sigma_data: standard deviation of the pixels in [-1, 1]; None: not known before they are loaded.
     flip: mirror half of the training pictures.
     batch_size: images per rank and step. seed: of order and mirroring.
     """
@@ -36,7 +36,7 @@ class ImageData(pl.LightningDataModule):
         shape: Sequence[int],
         classes: Sequence[str] | None,
         captions: bool,
-        sigma_data: float,
+        sigma_data: float | None,
         flip: bool,
         batch_size: int,
         seed: int,

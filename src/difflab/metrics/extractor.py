@@ -7,7 +7,7 @@ from jaxtyping import Float32, UInt8
 from torch import Tensor
 
 from difflab.errors import DifflabError
-from difflab.metrics.progress import Bars, silent
+from difflab.progress import Bars, silent
 
 
 @runtime_checkable

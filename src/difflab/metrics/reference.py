@@ -16,7 +16,7 @@ from torch import Tensor
 
 from difflab.files import cache_dir, replacing
 from difflab.metrics.extractor import Extractor, features
-from difflab.metrics.progress import Bars, silent
+from difflab.progress import Bars, silent
 
 VERSION = 1
 """Raised whenever the same pictures and weights would give other features, so that old files are not read."""

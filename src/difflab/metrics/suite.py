@@ -11,9 +11,9 @@ from difflab.errors import DifflabError
 from difflab.metrics.extractor import Extractor, features
 from difflab.metrics.frechet import Gaussian, distance
 from difflab.metrics.kid import kid
-from difflab.metrics.progress import Bars, silent
 from difflab.metrics.protocol import Entry, Figure
 from difflab.metrics.reference import Pictures, Reference, reference
+from difflab.progress import Bars, silent
 
 
 class Suite:

@@ -1,0 +1,51 @@
+"""The callbacks of a run, by what they do."""
+
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+from omegaconf import DictConfig
+
+from difflab.callbacks.checkpoint import LastCheckpoint
+from difflab.callbacks.ema import EmaWeights
+from difflab.callbacks.evaluation import Evaluation
+from difflab.callbacks.noise_loss import NoiseLoss
+from difflab.callbacks.samples import Samples
+from difflab.callbacks.throughput import Throughput
+from difflab.generation import Generation
+from difflab.lit import Diffusion
+from difflab.metrics.suite import Suite
+from difflab.nets.cost import gflop_per_image
+from difflab.tracking import Recorder
+
+
+@dataclass(frozen=True)
+class Parts:
+    ema: EmaWeights
+    samples: Samples
+    evaluation: Evaluation | None
+    noise_loss: NoiseLoss
+    throughput: Throughput
+    checkpoint: LastCheckpoint
+
+    def all(self) -> list[pl.Callback]:
+        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation, self.checkpoint)
+        return [p for p in parts if p is not None]
+
+
+def assemble_callbacks(
+    cfg: DictConfig, module: Diffusion, generation: Generation, scored: Suite | None, recorder: Recorder
+) -> Parts:
+    c = cfg.callbacks
+    ema = EmaWeights(**cfg.ema)
+    evaluation = (
+        None if scored is None else Evaluation(scored, generation, ema, recorder, **c.evaluation, batch=c.samples.batch)
+    )
+    cost = gflop_per_image(module.denoiser.net, cfg.data.shape)
+    return Parts(
+        ema=ema,
+        samples=Samples(generation, ema, recorder, **c.samples),
+        evaluation=evaluation,
+        noise_loss=NoiseLoss(recorder, **c.noise_loss),
+        throughput=Throughput(recorder, c.throughput.every_nimg, cost),
+        checkpoint=LastCheckpoint(recorder, **c.checkpoint),
+    )

@@ -1,0 +1,45 @@
+"""Bounds of the settings, checked before anything is built."""
+
+from omegaconf import DictConfig, OmegaConf
+
+from difflab.errors import DifflabError
+
+# Counts that may be None where their file says so (`every_nimg: null` is never).
+AT_LEAST_ONE = (
+    "train.total_nimg", "train.batch_size", "train.accumulate", "trainer.devices",
+    "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch", "callbacks.evaluation.every_nimg",
+    "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
+    "callbacks.checkpoint.every_nimg", "metrics.reference_n", "metrics.kid_subsets", "batch",
+)  # fmt: skip
+AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "metrics.kid_subset_size")  # a covariance of one is none
+ABOVE_ZERO = ("train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr")
+ABOVE_ZERO_GRID = ("grid.sigma_min", "grid.sigma_max", "grid.rho")
+ONE_OF = {"logger.kind": ("wandb", "csv", "tensorboard", "none"), "logger.mode": ("auto", "online", "offline")}
+
+
+def validate(cfg: DictConfig) -> None:
+    """Raises DifflabError for a number out of its bounds or a word that is none of the known ones."""
+    unscored = OmegaConf.select(cfg, "metrics.extractor") is None
+    for key in AT_LEAST_ONE:
+        _at_least(cfg, key, 1)
+    for key in AT_LEAST_TWO:
+        if not (unscored and key.startswith("metrics.")):
+            _at_least(cfg, key, 2)
+    for key in (*ABOVE_ZERO, *ABOVE_ZERO_GRID):
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not (_is_number(value) and value > 0):
+            raise DifflabError(f"{key}={value}: it is a number above 0")
+    for key, words in ONE_OF.items():
+        value = OmegaConf.select(cfg, key)
+        if value is not None and value not in words:
+            raise DifflabError(f"{key}={value}: it is one of {', '.join(words)}")
+
+
+def _at_least(cfg: DictConfig, key: str, least: int) -> None:
+    value = OmegaConf.select(cfg, key)
+    if value is not None and not (isinstance(value, int) and value >= least):
+        raise DifflabError(f"{key}={value}: it is a whole number, {least} or more")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
