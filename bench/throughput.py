@@ -2,7 +2,7 @@
 
 Prints three rates measured in one run, in turn, several times (the median counts):
 - the training step of the default network (forward, backward, AdamW, EMA) in images/s and GFLOP/s;
-- every convolution of that network alone, forward, channels_last, at the same shapes;
+- every convolution of that network alone, channels_last, at the same shapes: forward, and forward with backward;
 - the training step of denoising-diffusion-pytorch's Unet, widened until a picture costs as many GFLOP.
 
     .venv/bin/python bench/throughput.py
@@ -82,6 +82,17 @@ def bare(layers: list[tuple[nn.Conv2d, Tensor]]) -> Callable[[], None]:
     return run
 
 
+def bare_training(layers: list[tuple[nn.Conv2d, Tensor]]) -> Callable[[], None]:
+    inputs = [(conv, x.clone().requires_grad_()) for conv, x in layers]
+
+    def run() -> None:
+        for conv, x in inputs:
+            y = conv(x)
+            y.backward(y.detach())
+
+    return run
+
+
 def theirs(target: float, shape: tuple[int, ...]) -> tuple[nn.Module, Callable[[], None]]:
     """denoising-diffusion-pytorch's default U-Net at the width whose cost is nearest to `target` GFLOP."""
     from denoising_diffusion_pytorch import GaussianDiffusion, Unet
@@ -103,16 +114,19 @@ def main() -> None:
     layers = convolutions(net, shape)
     their_net, their_step = theirs(cost, shape)
     their_cost = gflop_per_image(their_net, shape)
-    convs = bare(layers)
-    for call in (step, convs, their_step):
+    calls = (step, bare(layers), bare_training(layers), their_step)
+    for call in calls:
         call()
-    times = [[seconds(call) for call in (step, convs, their_step)] for _ in range(ROUNDS)]
-    t_step, t_convs, t_theirs = (statistics.median(column) for column in zip(*times, strict=True))
-    ours_rate, convs_rate = 3 * cost * BATCH / t_step, sum(gflop(c, x) for c, x in layers) / t_convs
-    theirs_rate = 3 * their_cost * BATCH / t_theirs
+    times = [[seconds(call) for call in calls] for _ in range(ROUNDS)]
+    t_step, t_forward, t_both, t_theirs = (statistics.median(column) for column in zip(*times, strict=True))
+    convs = sum(gflop(c, x) for c, x in layers)
+    ours_rate, theirs_rate = 3 * cost * BATCH / t_step, 3 * their_cost * BATCH / t_theirs
     print(f"threads {torch.get_num_threads()}, batch {BATCH}, {'x'.join(map(str, shape))}")
     print(f"difflab     {row(cost, net, t_step, ours_rate)}")
-    print(f"bare convs  forward: {convs_rate:.0f} GFLOP/s; training reaches {ours_rate / convs_rate:.0%} of it")
+    print(f"bare convs  forward: {convs / t_forward:.0f} GFLOP/s; training reaches {ours_rate * t_forward / convs:.0%}")
+    print(
+        f"            both ways: {3 * convs / t_both:.0f} GFLOP/s; training reaches {ours_rate * t_both / convs / 3:.0%}"
+    )
     print(f"ddp's Unet  {row(their_cost, their_net, t_theirs, theirs_rate)}")
     print(f"difflab does {ours_rate / theirs_rate:.2f} times the GFLOP/s of ddp's Unet")
 

@@ -7,6 +7,7 @@ import torch
 from omegaconf import DictConfig
 
 from difflab import assemble
+from difflab.ema import Ema
 from difflab.lit import Diffusion
 from difflab.rng import generator
 
@@ -18,7 +19,7 @@ def images_in(minutes: float, module: Diffusion, cfg: DictConfig, batch: int, se
     """
     device = assemble.device(cfg.trainer)
     denoiser = copy.deepcopy(module.denoiser).to(device)
-    optimizer = module.optim.build(denoiser.parameters())
+    optimizer, ema = module.optim.build(denoiser.parameters()), Ema(denoiser.parameters())
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
 
     def step() -> None:
@@ -26,8 +27,10 @@ def images_in(minutes: float, module: Diffusion, cfg: DictConfig, batch: int, se
         with mixed:
             loss = module.objective(denoiser, x0, generator(0, "measure", device=device)).per_sample.mean()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
+        ema.update(denoiser.parameters(), 0.999)
         loss.item()  # waits for a GPU
 
     step()  # the first one allocates

@@ -14,7 +14,6 @@ from difflab.files import conf_dir
 from difflab.runs import Run, find_run
 from difflab.validate import validate
 
-# What a verb takes over from the run it is given with from=, unless it is overridden.
 # Settings with a number that null switches off.
 MAY_BE_NULL = (
     "train.minutes", "train.grad_clip", "ema.rampup", "data.sigma_data", "callbacks.samples.every_nimg",
@@ -22,6 +21,7 @@ MAY_BE_NULL = (
     "metrics.reference_n",
 )  # fmt: skip
 NEED_A_RUN = ("sample", "evaluate")
+# What they take over from it, unless it is overridden.
 INHERITED = ("data", "sampler", "grid", "metrics", "trainer")
 
 
