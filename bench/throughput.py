@@ -124,9 +124,8 @@ def main() -> None:
     print(f"threads {torch.get_num_threads()}, batch {BATCH}, {'x'.join(map(str, shape))}")
     print(f"difflab     {row(cost, net, t_step, ours_rate)}")
     print(f"bare convs  forward: {convs / t_forward:.0f} GFLOP/s; training reaches {ours_rate * t_forward / convs:.0%}")
-    print(
-        f"            both ways: {3 * convs / t_both:.0f} GFLOP/s; training reaches {ours_rate * t_both / convs / 3:.0%}"
-    )
+    both_rate = 3 * convs / t_both
+    print(f"            forward and backward: {both_rate:.0f} GFLOP/s; training reaches {ours_rate / both_rate:.0%}")
     print(f"ddp's Unet  {row(their_cost, their_net, t_theirs, theirs_rate)}")
     print(f"difflab does {ours_rate / theirs_rate:.2f} times the GFLOP/s of ddp's Unet")
 

@@ -40,7 +40,19 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
     _check_types(_hydra_compose(verb, [o for o in overrides if _is_group(o)]), cfg)
     validate(cfg)
+    if verb == "train":
+        _one_budget(given, cfg)
     return cfg
+
+
+def _one_budget(given: dict[str, str], cfg: DictConfig) -> None:
+    """A number of images that is asked for takes the place of an experiment's minutes."""
+    images, minutes = given.get("train.total_nimg"), given.get("train.minutes", "null")
+    if images is None:
+        return
+    if minutes != "null":
+        raise DifflabError(f"train.total_nimg={images} and train.minutes={minutes} are two budgets: leave one out")
+    cfg.train.minutes = None
 
 
 def near(word: str, known: Iterable[str]) -> str:

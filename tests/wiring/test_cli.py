@@ -7,6 +7,7 @@ import pytest
 
 from difflab.cli import VERBS, main
 from difflab.compose import compose
+from difflab.errors import DifflabError
 from difflab.progress import images_bar
 
 
@@ -47,6 +48,14 @@ def test_named_option_is_taken_as_its_file_has_it() -> None:
     assert set(compose("train", ["grid=uniform_t"]).grid) == {"_target_", "steps"}
     assert compose("train", ["grid=uniform_t", "grid.steps=9"]).grid.steps == 9
     assert compose("train", ["grid=karras"]).grid.sigma_min == 0.002
+
+
+def test_images_asked_for_take_the_place_of_minutes() -> None:
+    assert compose("train", []).train.minutes == 10
+    train = compose("train", ["train.total_nimg=640"]).train
+    assert (train.minutes, train.total_nimg) == (None, 640)
+    with pytest.raises(DifflabError, match="two budgets"):
+        compose("train", ["train.total_nimg=640", "train.minutes=3.0"])
 
 
 def test_a_number_may_stand_for_a_number() -> None:
