@@ -37,6 +37,12 @@ def generation(cfg: DictConfig) -> Generation:
     return Generation(sampler, nodes, draft.shape, protocol)
 
 
+def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
+    """A run's configuration `base` with the sampler and the grid of `cfg`."""
+    base.sampler, base.grid = cfg.sampler, cfg.grid
+    return base
+
+
 def device(trainer: DictConfig) -> torch.device:
     """Where pictures are made and scored: the GPU of a GPU run if there is one here, else the processor."""
     return torch.device("cuda" if trainer.accelerator == "gpu" and torch.cuda.is_available() else "cpu")

@@ -28,25 +28,24 @@ def main(argv: list[str] | None = None) -> int:
     words = [a for a in arguments if not a.startswith("-")]
     try:
         return _dispatch(words, flags)
-    except DifflabError as error:
-        if "--debug" in flags:
-            raise
-        print(f"difflab: {error}", file=sys.stderr)
-        return 1
-    except OSError as error:
-        if "--debug" in flags:
-            raise
-        print(f"difflab: {_os_error(error)}", file=sys.stderr)
-        return 1
     except KeyboardInterrupt:
         print("difflab: stopped", file=sys.stderr)
         return 130
     except Exception as error:
         if "--debug" in flags:
             raise
-        text = " ".join(f"{type(error).__name__}: {error}".split())
-        print(f"difflab: {text[:300]} (not foreseen by difflab; --debug shows where)", file=sys.stderr)
+        print(f"difflab: {_in_one_line(error)}", file=sys.stderr)
         return 1
+
+
+def _in_one_line(error: Exception) -> str:
+    if isinstance(error, DifflabError):
+        return str(error)
+    if isinstance(error, OSError):
+        return _os_error(error)
+    return (
+        " ".join(f"{type(error).__name__}: {error}".split())[:300] + " (not foreseen by difflab; --debug shows where)"
+    )
 
 
 def _dispatch(words: list[str], flags: set[str]) -> int:

@@ -12,7 +12,6 @@ from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.quiet import quiet_lightning
 from difflab.runs import find_run
-from difflab.sample import merged
 from difflab.score import suite
 from difflab.weights import load_denoiser
 
@@ -27,7 +26,7 @@ def main(cfg: DictConfig) -> Path:
     scored = suite(cfg, data, device)
     if scored is None:
         raise DifflabError("metrics=none: there is nothing to evaluate; choose metrics=efficientnet_lite0 or inception")
-    generation = assemble.generation(merged(run, cfg))
+    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg))
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     images = torch.cat(list(generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)))
     halflife = run.read_config().ema.halflife_nimg if cfg.weights == "ema" else None

@@ -14,7 +14,7 @@ def finish(module: Diffusion, parts: Parts, recorder: Recorder, n: int) -> None:
     picture = parts.samples.write(module)
     film = _film(module, parts, recorder)
     figures = parts.evaluation.measure(module, n) if parts.evaluation else []
-    write_result(recorder, figures, module.nimg, parts.throughput.session.per_second)
+    write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None)
     for figure in figures:
         print(figure)
     print(f"samples: {picture}\nfilm: {film}")

@@ -16,18 +16,6 @@ from difflab.rng import SampleNoise
 from difflab.samplers import Sampler, Step, last, run
 
 
-class Counted:
-    """A denoiser that counts its evaluations: the NFE of a figure is measured, not declared."""
-
-    def __init__(self, denoise: Denoise) -> None:
-        self.denoise = denoise
-        self.calls = 0
-
-    def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-        self.calls += 1
-        return self.denoise(x, alpha, sigma)
-
-
 @dataclass(frozen=True)
 class Generation:
     """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it."""
@@ -61,11 +49,16 @@ class Generation:
         return run(self.sampler, denoise, self.nodes, SampleNoise(seed, indices), like)
 
     def nfe(self) -> int:
-        """Evaluations of the denoiser for each picture, counted on a run of the sampler."""
-        counted = Counted(lambda x, alpha, sigma: torch.zeros_like(x))
-        for _ in run(self.sampler, counted, self.nodes, SampleNoise(0, [0]), torch.zeros(1, *self.shape)):
-            pass
-        return counted.calls
+        """Evaluations of the denoiser for each picture: counted on a run of the sampler, not declared."""
+        calls = 0
+
+        def denoise(x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+            nonlocal calls
+            calls += 1
+            return torch.zeros_like(x)
+
+        last(self.steps(denoise, 0, [0]))
+        return calls
 
     @torch.inference_mode()
     def film(

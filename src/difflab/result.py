@@ -16,13 +16,13 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write_result(recorder: Recorder, figures: Sequence[Figure], nimg: int, img_per_s: float) -> dict[str, Any]:
-    """Write and return the run's result."""
+def write_result(recorder: Recorder, figures: Sequence[Figure], nimg: int, img_per_s: float | None) -> dict[str, Any]:
+    """Write and return the run's result; `img_per_s` is None where this session had nothing left to train."""
     result = {
         "figures": [figure.to_json() for figure in figures],
         "nimg": nimg,
         "wall_s": round(recorder.wall_s, 1),
-        "img_per_s": round(img_per_s, 1),
+        "img_per_s": img_per_s and round(img_per_s, 1),
         "git": git_commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},

@@ -12,7 +12,7 @@ from difflab import assemble
 from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.pixels import grid, save_png
-from difflab.runs import Run, find_run
+from difflab.runs import find_run
 from difflab.weights import load_denoiser
 
 GRID_PICTURES = 256  # in grid.png; the rest is in single files
@@ -24,7 +24,7 @@ def main(cfg: DictConfig) -> Path:
         raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
     run = find_run(cfg["from"])
     out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    generation = assemble.generation(merged(run, cfg))
+    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg))
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     device = assemble.device(cfg.trainer)
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
@@ -51,10 +51,3 @@ def _save(batches: Iterator[Tensor], out: Path) -> Iterator[Tensor]:
         if done < GRID_PICTURES:
             yield images[: GRID_PICTURES - done]
         done += len(images)
-
-
-def merged(run: Run, cfg: DictConfig) -> DictConfig:
-    """The run's configuration with the sampler and the grid asked for."""
-    base = run.read_config()
-    base.sampler, base.grid = cfg.sampler, cfg.grid
-    return base

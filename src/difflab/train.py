@@ -44,6 +44,9 @@ def main(cfg: DictConfig) -> Run:
     module = _module(cfg)
     generation, scored = assemble.generation(cfg), suite(cfg, data, assemble.device(cfg.trainer))
     checkpoint = _Checkpoint.of(cfg, module)
+    if (run := checkpoint.finished_run(cfg)) is not None:
+        print(f"finished: all {checkpoint.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
+        return run
     recorder = Recorder(_planned_run(cfg))
     parts = assemble_callbacks(cfg, module, generation, scored, recorder)
     _settle_budget(cfg, module)
@@ -77,6 +80,13 @@ class _Checkpoint:
         contents = load_checkpoint(run.checkpoint)
         check_weights(module.denoiser, denoiser_weights(contents), run)
         return _Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
+
+    def finished_run(self, cfg: DictConfig) -> Run | None:
+        """The run to resume, if nothing is left to do: a kill may have come between training and figures."""
+        if self.path is None or self.nimg < cfg.train.total_nimg:
+            return None
+        run = find_run(cfg.resume, "resume")
+        return run if run.result.is_file() else None
 
 
 def _is_helper() -> bool:

@@ -4,7 +4,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from difflab.errors import DifflabError
 
-# Counts that may be None where their file says so (`every_nimg: null` is never).
+# None passes here: compose.py knows which settings null switches off.
 AT_LEAST_ONE = (
     "train.total_nimg", "train.batch_size", "train.accumulate", "trainer.devices",
     "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch", "callbacks.evaluation.every_nimg",
@@ -12,8 +12,10 @@ AT_LEAST_ONE = (
     "callbacks.checkpoint.every_nimg", "metrics.reference_n", "metrics.kid_subsets", "batch",
 )  # fmt: skip
 AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "metrics.kid_subset_size")  # a covariance of one is none
-ABOVE_ZERO = ("train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr")
-ABOVE_ZERO_GRID = ("grid.sigma_min", "grid.sigma_max", "grid.rho")
+ABOVE_ZERO = (
+    "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
+    "grid.sigma_min", "grid.sigma_max", "grid.rho",
+)  # fmt: skip
 ONE_OF = {"logger.kind": ("wandb", "csv", "tensorboard", "none"), "logger.mode": ("auto", "online", "offline")}
 
 
@@ -25,7 +27,7 @@ def validate(cfg: DictConfig) -> None:
     for key in AT_LEAST_TWO:
         if not (unscored and key.startswith("metrics.")):
             _at_least(cfg, key, 2)
-    for key in (*ABOVE_ZERO, *ABOVE_ZERO_GRID):
+    for key in ABOVE_ZERO:
         value = OmegaConf.select(cfg, key)
         if value is not None and not (_is_number(value) and value > 0):
             raise DifflabError(f"{key}={value}: it is a number above 0")

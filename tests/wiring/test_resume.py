@@ -86,7 +86,7 @@ def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
 def test_refused_resume_leaves_the_run_alone(tmp_path: Path) -> None:
     run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
     before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
-    assert main(["train", f"resume={run.path}", "trainer.precision=foo"]) == 1
+    assert main(["train", f"resume={run.path}", "train.total_nimg=256", "trainer.precision=foo"]) == 1
     assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
 
 
@@ -126,11 +126,21 @@ def test_run_survives_kill_9(tmp_path: Path) -> None:
     assert_equal(contents(cut)["ema"], contents(whole)["ema"])
 
 
-def test_finished_run_resumes_to_itself(smoke: Run, tmp_path: Path) -> None:
-    run = train(tmp_path, *SHORT)
-    before = contents(run)
+def test_finished_run_is_left_as_it_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
     assert main(["train", f"resume={run.path}"]) == 0
-    assert_equal(contents(run)["state_dict"], before["state_dict"])
+    assert capsys.readouterr().out.endswith(f"run: {run.path}\n")
+    assert {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()} == before
+
+
+def test_run_killed_before_its_figures_gets_them(tmp_path: Path) -> None:
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    weights = contents(run)["state_dict"]
+    run.result.unlink()
+    assert main(["train", f"resume={run.path}"]) == 0
+    assert run.result.is_file()
+    assert_equal(contents(run)["state_dict"], weights)
 
 
 def test_another_architecture_is_refused_by_name(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:

@@ -68,7 +68,7 @@ def test_one_process_two_runs_two_ids_and_resume_keeps_its_own(tracked: Run, tmp
     other = train(tmp_path, "train.total_nimg=128", "metrics=none")
     ids = {r.read_config().logger.run_id for r in (tracked, other)}
     assert len(ids) == 2
-    assert main(["train", f"resume={other.path}"]) == 0
+    assert main(["train", f"resume={other.path}", "train.total_nimg=256"]) == 0
     sessions = [p.name for p in (other.path / "wandb").glob("offline-run-*")]
     assert len(sessions) == 2
     assert all(other.read_config().logger.run_id in name for name in sessions)
