@@ -1,12 +1,5 @@
 """difflab train: from a configuration to a run directory."""
 
-import os
-import uuid
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from pathlib import Path
-
 import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
@@ -24,12 +17,10 @@ from difflab.instantiate import build
 from difflab.lit import Diffusion
 from difflab.nets.cost import gflop_per_image, parameters
 from difflab.quiet import quiet_lightning
-from difflab.runs import Run, find_run, new_run
+from difflab.runs import Run
 from difflab.score import suite
-from difflab.tracking import Recorder, close_loggers, describe_loggers, open_loggers
-from difflab.weights import check_weights, denoiser_weights, load_checkpoint
-
-RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
+from difflab.session import Checkpoint, is_helper, opened, opened_by_rank_0, planned_run, stopped_gently
+from difflab.tracking import Recorder, describe_loggers
 
 
 def main(cfg: DictConfig) -> Run:
@@ -38,76 +29,29 @@ def main(cfg: DictConfig) -> Run:
     Everything is built, and refused, before a run directory is made or changed.
     """
     quiet_lightning()
-    if _is_helper():
-        cfg = Run(_opened_by_rank_0()).read_config()
+    if is_helper():
+        cfg = Run(opened_by_rank_0()).read_config()
     data = _data(cfg)
     module = _module(cfg)
     generation, scored = assemble.generation(cfg), suite(cfg, data, assemble.device(cfg.trainer))
-    checkpoint = _Checkpoint.of(cfg, module)
+    checkpoint = Checkpoint.of(cfg, module)
     if (run := checkpoint.finished_run(cfg)) is not None:
         print(f"finished: all {checkpoint.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
         return run
-    recorder = Recorder(_planned_run(cfg))
+    recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, generation, scored, recorder)
     _settle_budget(cfg, module)
     trainer = _trainer(cfg, module, parts, checkpoint)
-    with _opened(cfg, recorder):
-        if not _is_helper():
+    with opened(cfg, recorder):
+        if not is_helper():
             _announce(cfg, module, recorder)
-        with _stopped_gently(recorder.run, module):
+        with stopped_gently(recorder.run, module):
             trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
         if trainer.is_global_zero:
             module.to(assemble.device(cfg.trainer))  # Lightning has taken it off a GPU
             finish(module, parts, recorder, cfg.metrics.n)
             print(f"run: {recorder.run.path}")
     return recorder.run
-
-
-@dataclass(frozen=True)
-class _Checkpoint:
-    """What to resume from, if anything, and how far it is."""
-
-    path: Path | None = None
-    nimg: int = 0
-    step: int = 0
-
-    @staticmethod
-    def of(cfg: DictConfig, module: Diffusion) -> "_Checkpoint":
-        """Raises DifflabError where its weights don't fit the network."""
-        if cfg.resume is None:
-            return _Checkpoint()
-        run = find_run(cfg.resume, "resume")
-        contents = load_checkpoint(run.checkpoint)
-        check_weights(module.denoiser, denoiser_weights(contents), run)
-        return _Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
-
-    def finished_run(self, cfg: DictConfig) -> Run | None:
-        """The run to resume, if nothing is left to do: a kill may have come between training and figures."""
-        if self.path is None or self.nimg < cfg.train.total_nimg:
-            return None
-        run = find_run(cfg.resume, "resume")
-        return run if run.result.is_file() else None
-
-
-def _is_helper() -> bool:
-    """Whether this process is a further rank of a run on several devices."""
-    return int(os.environ.get("LOCAL_RANK", 0)) > 0
-
-
-def _opened_by_rank_0() -> Path:
-    if RUN_VARIABLE not in os.environ:
-        raise DifflabError(
-            f"LOCAL_RANK={os.environ['LOCAL_RANK']}, but {RUN_VARIABLE} is not set: start `difflab train` once, it "
-            "starts the processes of trainer.devices itself"
-        )
-    return Path(os.environ[RUN_VARIABLE])
-
-
-def _planned_run(cfg: DictConfig) -> Run:
-    """Where the run is or will be: nothing is made yet."""
-    if _is_helper():
-        return Run(_opened_by_rank_0())
-    return find_run(cfg.resume, "resume") if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
 
 
 def _data(cfg: DictConfig) -> ImageData:
@@ -145,37 +89,6 @@ def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
     module.total_nimg = cfg.train.total_nimg
 
 
-@contextmanager
-def _opened(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
-    """The run directory with its config.yaml, and trackers that are closed whatever happens."""
-    if _is_helper():
-        yield
-        return
-    if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
-        cfg.logger.run_id = uuid.uuid4().hex[:8]
-    recorder.run.write_config(cfg)
-    os.environ[RUN_VARIABLE] = str(recorder.run.path)
-    failed = True
-    try:
-        recorder.loggers = open_loggers(cfg, recorder.run)
-        yield
-        failed = False
-    finally:
-        close_loggers(cfg, recorder, failed)
-
-
-@contextmanager
-def _stopped_gently(run: Run, module: Diffusion) -> Iterator[None]:
-    """Lightning turns Ctrl-C and SIGTERM into an exit without a word; say how to go on."""
-    try:
-        yield
-    except (KeyboardInterrupt, SystemExit) as error:
-        raise DifflabError(
-            f"stopped at {module.nimg:,} of {module.total_nimg:,} images; `difflab train resume={run.path}` goes on "
-            "from the last checkpoint"
-        ) from error
-
-
 def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
     net = module.denoiser.net
     size = f"{parameters(net) / 1e6:.2f} M parameters, {gflop_per_image(net, cfg.data.shape):.3f} GFLOP/image"
@@ -184,7 +97,7 @@ def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
         print(where)
 
 
-def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, checkpoint: _Checkpoint) -> pl.Trainer:
+def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, checkpoint: Checkpoint) -> pl.Trainer:
     """Raises DifflabError for devices that are not here and for what the optimiser does not take."""
     t, steps_left = cfg.trainer, -(-(cfg.train.total_nimg - checkpoint.nimg) // cfg.train.batch_size)
     if t.tf32:

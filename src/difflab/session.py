@@ -1,0 +1,96 @@
+"""A session of training on a run: which run, from where it goes on, and that it is closed whatever happens."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from difflab.errors import DifflabError
+from difflab.lit import Diffusion
+from difflab.runs import Run, find_run, new_run
+from difflab.tracking import Recorder, close_loggers, open_loggers
+from difflab.weights import check_weights, denoiser_weights, load_checkpoint
+
+RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """What to resume from, if anything, and how far it is."""
+
+    path: Path | None = None
+    nimg: int = 0
+    step: int = 0
+
+    @staticmethod
+    def of(cfg: DictConfig, module: Diffusion) -> "Checkpoint":
+        """Raises DifflabError where its weights don't fit the network."""
+        if cfg.resume is None:
+            return Checkpoint()
+        run = find_run(cfg.resume, "resume")
+        contents = load_checkpoint(run.checkpoint)
+        check_weights(module.denoiser, denoiser_weights(contents), run)
+        return Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
+
+    def finished_run(self, cfg: DictConfig) -> Run | None:
+        """The run to resume, if nothing is left to do: a kill may have come between training and figures."""
+        if self.path is None or self.nimg < cfg.train.total_nimg:
+            return None
+        run = find_run(cfg.resume, "resume")
+        return run if run.result.is_file() else None
+
+
+def is_helper() -> bool:
+    """Whether this process is a further rank of a run on several devices."""
+    return int(os.environ.get("LOCAL_RANK", 0)) > 0
+
+
+def opened_by_rank_0() -> Path:
+    if RUN_VARIABLE not in os.environ:
+        raise DifflabError(
+            f"LOCAL_RANK={os.environ['LOCAL_RANK']}, but {RUN_VARIABLE} is not set: start `difflab train` once, it "
+            "starts the processes of trainer.devices itself"
+        )
+    return Path(os.environ[RUN_VARIABLE])
+
+
+def planned_run(cfg: DictConfig) -> Run:
+    """Where the run is or will be: nothing is made yet."""
+    if is_helper():
+        return Run(opened_by_rank_0())
+    return find_run(cfg.resume, "resume") if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
+
+
+@contextmanager
+def opened(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
+    """The run directory with its config.yaml, and trackers that are closed whatever happens."""
+    if is_helper():
+        yield
+        return
+    if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
+        cfg.logger.run_id = uuid.uuid4().hex[:8]
+    recorder.run.write_config(cfg)
+    os.environ[RUN_VARIABLE] = str(recorder.run.path)
+    failed = True
+    try:
+        recorder.loggers = open_loggers(cfg, recorder.run)
+        yield
+        failed = False
+    finally:
+        close_loggers(cfg, recorder, failed)
+
+
+@contextmanager
+def stopped_gently(run: Run, module: Diffusion) -> Iterator[None]:
+    """Lightning turns Ctrl-C and SIGTERM into an exit without a word; say how to go on."""
+    try:
+        yield
+    except (KeyboardInterrupt, SystemExit) as error:
+        raise DifflabError(
+            f"stopped at {module.nimg:,} of {module.total_nimg:,} images; `difflab train resume={run.path}` goes on "
+            "from the last checkpoint"
+        ) from error
