@@ -1,45 +1,83 @@
 """From a composed configuration to the objects of the core; refuses what cannot work together."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+
 import torch
 from omegaconf import DictConfig
 
 from difflab.denoiser import Denoiser
+from difflab.errors import DifflabError
 from difflab.generation import Generation
+from difflab.guidance import Snapshots
 from difflab.instantiate import build
-from difflab.objective import Objective
+from difflab.objective import Objective, check_trainable
 from difflab.predictions import check_recoverable
 from difflab.rng import fold
 
 
 def denoiser(cfg: DictConfig) -> Denoiser:
     """The network with its first weights, a function of train.seed."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fold(cfg.train.seed, "weights"))
+    with _first_weights(cfg):
         net = build(cfg.net)
     return Denoiser(net, build(cfg.prediction), cfg.data.sigma_data)
 
 
 def objective(cfg: DictConfig) -> Objective:
-    return Objective(build(cfg.schedule), build(cfg.weighting), build(cfg.times))
+    """The objective; a weighting that is trained begins as a function of train.seed."""
+    with _first_weights(cfg):
+        parts = [build(cfg[group]) for group in ("schedule", "weighting", "times", "coupling")]
+    made: Objective = build(cfg.objective)(*parts)
+    return made
 
 
-def generation(cfg: DictConfig) -> Generation:
-    """The sampler on its grid over the run's schedule.
+@contextmanager
+def _first_weights(cfg: DictConfig) -> Iterator[None]:
+    """Within, torch's own random numbers are a function of train.seed; afterwards they are as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fold(cfg.train.seed, "weights"))
+        yield
 
-    Raises DifflabError where the prediction can't recover x0 at one of the grid's nodes.
+
+def check(denoiser: Denoiser, objective: Objective) -> None:
+    """Refuse a network, a prediction and an objective that can't work together. Raises DifflabError."""
+    check_trainable(denoiser.prediction, objective)
+    if objective.needs_variance != denoiser.learns_variance:
+        name, learns = type(objective).__name__.lower(), str(denoiser.learns_variance).lower()
+        raise DifflabError(
+            f"objective '{name}' does not go with net.learn_variance={learns}: a variance is trained by "
+            "objective=hybrid with net.learn_variance=true, and by nothing else"
+        )
+
+
+def no_snapshots(nimg: int | None) -> tuple[int, Denoiser]:
+    """Of a run that is about to train."""
+    raise DifflabError(
+        f"guidance=autoguidance with snapshot={'null' if nimg is None else nimg}: a run keeps its snapshots while it "
+        "trains; train with guidance=none, then `difflab sample from=RUN guidance=autoguidance` or evaluate"
+    )
+
+
+def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generation:
+    """The sampler on its grid over the run's schedule, with the guidance.
+
+    Raises DifflabError where the prediction can't recover x0 at one of the grid's nodes, the sampler needs a
+    variance that the network has not, or `snapshots` has not what the guidance needs.
     """
     schedule = build(cfg.schedule)
     nodes = build(cfg.grid).nodes(schedule)
     check_recoverable(build(cfg.prediction), schedule, nodes)
-    sampler = build(cfg.sampler)
-    draft = Generation(sampler, nodes, tuple(cfg.data.shape), {})
-    protocol = {"sampler": describe(cfg.sampler), "grid": describe(cfg.grid), "nfe": draft.nfe()}
-    return Generation(sampler, nodes, draft.shape, protocol)
+    guidance = build(cfg.guidance).bound(snapshots)
+    draft = Generation(build(cfg.sampler), nodes, tuple(cfg.data.shape), {}, guidance)
+    # By its own words, since it knows which snapshot a null has found.
+    names = {"sampler": describe(cfg.sampler), "grid": describe(cfg.grid), "guidance": repr(guidance)}
+    return replace(draft, protocol=names | {"nfe": draft.nfe(bool(cfg.net.get("learn_variance")))})
 
 
 def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
-    """A run's configuration `base` with the sampler and the grid of `cfg`."""
-    base.sampler, base.grid = cfg.sampler, cfg.grid
+    """A run's configuration `base` with the sampler, the grid and the guidance of `cfg`."""
+    base.sampler, base.grid, base.guidance = cfg.sampler, cfg.grid, cfg.guidance
     return base
 
 
@@ -49,6 +87,10 @@ def device(trainer: DictConfig) -> torch.device:
 
 
 def describe(node: DictConfig) -> str:
-    """`ddim(eta=0.0)`: a node as its target's last name and its numbers."""
-    numbers = [f"{key}={node[key]}" for key in map(str, node) if not key.startswith("_")]
+    """`ddim(eta=0.0)`: a node as its target's last name and its numbers, and those of the nodes in it."""
+    numbers = []
+    for key in map(str, node):
+        value = node[key]
+        if not key.startswith("_"):
+            numbers.append(f"{key}={describe(value) if isinstance(value, DictConfig) else value}")
     return f"{node['_target_'].rpartition('.')[2]}({', '.join(numbers)})"

@@ -18,16 +18,17 @@ def images_in(minutes: float, module: Diffusion, cfg: DictConfig, batch: int, se
     Trains a copy on noise, `batch` images at once on one device, so that the run itself starts untouched.
     """
     device = assemble.device(cfg.trainer)
-    denoiser = copy.deepcopy(module.denoiser).to(device)
-    optimizer, ema = module.optim.build(denoiser.parameters()), Ema(denoiser.parameters())
+    denoiser, objective = (copy.deepcopy(part).to(device) for part in (module.denoiser, module.objective))
+    trained = [*denoiser.parameters(), *objective.parameters()]
+    optimizer, ema = module.optim.build(trained), Ema(denoiser.parameters())
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
 
     def step() -> None:
         x0 = torch.randn(batch, *cfg.data.shape, device=device)
         with mixed:
-            loss = module.objective(denoiser, x0, generator(0, "measure", device=device)).per_sample.mean()
+            loss = objective(denoiser, x0, generator(0, "measure", device=device)).per_sample.mean()
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(denoiser.parameters(), 1.0)
+        torch.nn.utils.clip_grad_norm_(trained, 1.0)
         optimizer.step()
         optimizer.zero_grad()
         ema.update(denoiser.parameters(), 0.999)

@@ -12,6 +12,7 @@ VERBS = {
     "train": "train a model: difflab train experiment=cifar_cosine train.seed=1",
     "sample": "make pictures with a run: difflab sample from=RUN n=64 seed=0 out=DIR",
     "evaluate": "score a run against its data: difflab evaluate from=RUN",
+    "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 FLAGS = {

@@ -18,11 +18,12 @@ from difflab.validate import validate
 MAY_BE_NULL = (
     "train.minutes", "train.grad_clip", "ema.rampup", "data.sigma_data", "callbacks.samples.every_nimg",
     "callbacks.evaluation.every_nimg", "callbacks.throughput.every_nimg", "callbacks.checkpoint.every_nimg",
-    "metrics.reference_n",
+    "metrics.reference_n", "grid.end",
 )  # fmt: skip
 NEED_A_RUN = ("sample", "evaluate")
+MAY_HAVE_A_RUN = ("explain",)
 # What they take over from it, unless it is overridden.
-INHERITED = ("data", "sampler", "grid", "metrics", "trainer")
+INHERITED = ("data", "sampler", "grid", "guidance", "metrics", "trainer")
 
 
 def compose(verb: str, overrides: list[str]) -> DictConfig:
@@ -37,6 +38,8 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         return _resumed(given["resume"], [o for o in overrides if not o.startswith("resume=")])
     if verb in NEED_A_RUN:
         _inherit(_named_run(verb, given))
+    if verb in MAY_HAVE_A_RUN and given.get("from", "null") != "null":
+        overrides = [*_of_the_run(_named_run(verb, given), verb, overrides), *overrides]
     cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
     _check_types(_hydra_compose(verb, [o for o in overrides if _is_group(o)]), cfg)
     validate(cfg)
@@ -181,12 +184,20 @@ def _named_run(verb: str, given: dict[str, str]) -> Run:
     return find_run(given["from"])
 
 
-def _inherit(run: Run) -> None:
+def _of_the_run(run: Run, verb: str, overrides: list[str]) -> list[str]:
+    """The overrides that choose the run's own for every group that is not named; a tracker is asked for by name."""
+    cfg, named = run.read_config(), {o.split("=")[0] for o in overrides}
+    groups = [g for g in groups_of(verb) if g in cfg and g not in {*named, "logger"}]
+    _inherit(run, groups)
+    return [f"{group}=of_the_run" for group in groups]
+
+
+def _inherit(run: Run, groups: Iterable[str] = INHERITED) -> None:
     """Offer the run's own choices as the option `of_the_run` of their groups."""
     from hydra.core.config_store import ConfigStore
 
     cfg = run.read_config()
-    for group in INHERITED:
+    for group in groups:
         ConfigStore.instance().store(group=group, name="of_the_run", node=OmegaConf.to_container(cfg[group]))
 
 

@@ -13,7 +13,7 @@ from difflab.files import write_json
 from difflab.quiet import quiet_lightning
 from difflab.runs import find_run
 from difflab.score import suite
-from difflab.weights import load_denoiser
+from difflab.weights import load_denoiser, snapshots_of
 
 
 def main(cfg: DictConfig) -> Path:
@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> Path:
     scored = suite(cfg, data, device)
     if scored is None:
         raise DifflabError("metrics=none: there is nothing to evaluate; choose metrics=efficientnet_lite0 or inception")
-    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg))
+    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg), snapshots_of(run, device))
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     images = torch.cat(list(generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)))
     halflife = run.read_config().ema.halflife_nimg if cfg.weights == "ema" else None

@@ -1,7 +1,7 @@
 """Pictures out of a denoiser: sample i depends on (seed, i) alone, whatever batch it is made in."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
@@ -10,6 +10,7 @@ from torch import Tensor
 
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
+from difflab.guidance import Guidance, NoGuidance
 from difflab.pixels import to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
@@ -18,12 +19,16 @@ from difflab.samplers import Sampler, Step, last, run
 
 @dataclass(frozen=True)
 class Generation:
-    """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it."""
+    """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it.
+
+    Every method takes the denoiser as it was trained; the guidance is applied here.
+    """
 
     sampler: Sampler
     nodes: Nodes
     shape: Sequence[int]
     protocol: dict[str, Any]
+    guidance: Guidance = field(default_factory=NoGuidance)
 
     @torch.inference_mode()
     def batches(
@@ -46,19 +51,21 @@ class Generation:
     ) -> Iterator[Step]:
         """One batch, step by step from noise to pictures."""
         like = torch.zeros(len(indices), *self.shape, device=device)
-        return run(self.sampler, denoise, self.nodes, SampleNoise(seed, indices), like)
+        return run(self.sampler, self.guidance(denoise), self.nodes, SampleNoise(seed, indices), like)
 
-    def nfe(self) -> int:
-        """Evaluations of the denoiser for each picture: counted on a run of the sampler, not declared."""
-        calls = 0
+    def nfe(self, learns_variance: bool = False) -> int | None:
+        """Evaluations of the denoiser for each picture: counted on runs of the sampler, not declared.
 
-        def denoise(x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-            nonlocal calls
-            calls += 1
-            return torch.zeros_like(x)
+        None where they depend on the denoiser (an adaptive sampler), so that two toys disagree. Raises DifflabError
+        where the sampler needs a variance and the denoiser has none.
+        """
+        still, wavy = (self._evaluations(_Toy(swing, learns_variance)) for swing in (0.0, 10.0))
+        return still if still == wavy else None
 
-        last(self.steps(denoise, 0, [0]))
-        return calls
+    def _evaluations(self, toy: "_Toy") -> int:
+        guidance = self.guidance.bound(lambda nimg: (nimg or 0, toy))  # the weaker denoiser counts as well
+        last(replace(self, guidance=guidance).steps(toy, 0, [0]))
+        return toy.calls
 
     @torch.inference_mode()
     def film(
@@ -77,3 +84,19 @@ class Generation:
         for i, step in enumerate(self.steps(denoise, seed, indices, device), start=1):
             if i in shown:
                 yield to_uint8(step.x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])).cpu()
+
+
+@dataclass
+class _Toy:
+    """A grey guess that swings ten times on the way down, and counts its calls."""
+
+    swing: float
+    learns_variance: bool
+    calls: int = 0
+
+    def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        self.calls += 1
+        return torch.zeros_like(x) + self.swing * (40 * torch.atan2(sigma, alpha)).cos().to(x)
+
+    def with_variance(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
+        return self(x, alpha, sigma), torch.zeros_like(x)

@@ -43,11 +43,12 @@ class Diffusion(pl.LightningModule):
         noise = generator(self.seed, "noise", *place, device=self.device)
         self.loss = self.objective(self.denoiser, batch["x0"], noise)
         self._refuse_non_finite(self.loss)
+        self._observe(self.loss)
         self.nimg += len(batch["x0"]) * self.trainer.world_size
         return self.loss.per_sample.mean()
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
-        return self.optim.build(self.denoiser.parameters())
+        return self.optim.build(self.parameters())
 
     @property
     def stepped(self) -> bool:
@@ -69,7 +70,7 @@ class Diffusion(pl.LightningModule):
     ) -> None:
         """Clip by the norm, which is kept for the log: Lightning would not say it."""
         limit = float("inf") if self.grad_clip is None else self.grad_clip
-        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.denoiser.parameters(), limit)
+        self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
         if not torch.isfinite(self.grad_norm):
             raise DifflabError(f"the gradient is not finite at {self._place()}")
 
@@ -78,6 +79,11 @@ class Diffusion(pl.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.nimg = checkpoint["nimg"]
+
+    def _observe(self, loss: Loss) -> None:
+        """Show the losses of all devices to the density of times, so that they agree on it."""
+        t, unscaled = (self.all_gather(v).flatten() for v in (loss.t, loss.unscaled))  # type: ignore[union-attr]
+        self.objective.times.observe(t, unscaled, self.objective.schedule)
 
     def _refuse_non_finite(self, loss: Loss) -> None:
         bad = ~torch.isfinite(loss.per_sample)

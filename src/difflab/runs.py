@@ -3,6 +3,7 @@
 config.yaml            the resolved configuration
 metrics.jsonl          one JSON object a line: nimg, wall_s and what was measured then
 checkpoints/last.ckpt  weights, average, optimiser, position
+checkpoints/snapshot-nimg=000012800.ckpt  averaged weights of the young run
 samples/               grids from fixed seeds, reverse.gif
 result.json            the final figures, each with its protocol
 wandb/                 the offline run

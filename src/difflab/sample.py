@@ -13,7 +13,7 @@ from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.pixels import grid, save_png
 from difflab.runs import find_run
-from difflab.weights import load_denoiser
+from difflab.weights import load_denoiser, snapshots_of
 
 GRID_PICTURES = 256  # in grid.png; the rest is in single files
 
@@ -24,9 +24,9 @@ def main(cfg: DictConfig) -> Path:
         raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
     run = find_run(cfg["from"])
     out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg))
-    denoiser, checkpoint = load_denoiser(run, cfg.weights)
     device = assemble.device(cfg.trainer)
+    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg), snapshots_of(run, device))
+    denoiser, checkpoint = load_denoiser(run, cfg.weights)
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
     first = torch.cat(list(_save(batches, out)))
     save_png(out / "grid.png", grid(first, scale=2))

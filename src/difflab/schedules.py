@@ -1,18 +1,20 @@
 """Noise schedules: how much of the picture and how much noise there is at time t.
 
 x_t = alpha(t) x0 + sigma(t) eps, with t = 0 the data and t = 1 the noise. Everything is computed in the
-dtype of its argument; callers pass float64, since logsnr near both ends cancels in float32.
+dtype of its argument; callers pass float64, since float32 has few times left next to t = 1. tables.py has the
+discrete ones, reshaped.py those that are made of others.
 """
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import softplus
+from torch.nn.functional import logsigmoid
+
+from difflab.errors import DifflabError
 
 Times = Float[Tensor, "*b"]
 Level = Float[Tensor, "*b"]
@@ -20,25 +22,39 @@ Level = Float[Tensor, "*b"]
 
 @dataclass(frozen=True)
 class Schedule(ABC):
-    """A Gaussian path. `t_min` and `t_max` bound the times that are trained and sampled."""
+    """A Gaussian path, and where on it each time is. `t_min` and `t_max` bound the times trained and sampled.
+
+    Raises DifflabError for numbers that make no schedule.
+    """
 
     t_min: float = 1e-4
-    t_max: float = 1.0
+    t_max: int | float = 1.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.t_min < self.t_max <= 1:
-            raise ValueError(f"0 < t_min < t_max <= 1 does not hold: t_min={self.t_min}, t_max={self.t_max}")
+        self._require(0 < self.t_min < self.t_max <= 1, "0 < t_min < t_max <= 1")
+
+    def _require(self, holds: bool, rule: str) -> None:
+        if not holds:
+            raise DifflabError(f"schedule '{self.name}' needs {rule}: got {self}")
 
     @abstractmethod
     def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
         """Signal and noise amplitude at t in [0, 1]."""
 
     @abstractmethod
+    def at_logsnr(self, logsnr: Level) -> tuple[Level, Level]:
+        """Signal and noise amplitude at a level, also where times are too dense or too few to say it."""
+
+    @abstractmethod
     def t_of_logsnr(self, logsnr: Level) -> Times:
         """The inverse of `logsnr`."""
 
+    @abstractmethod
+    def dlogsnr(self, t: Times) -> Level:
+        """The derivative of `logsnr`, negative; -inf at an end where logsnr is infinite."""
+
     def logsnr(self, t: Times) -> Level:
-        """log(alpha^2 / sigma^2), falling in t."""
+        """log(alpha^2 / sigma^2), falling in t; infinite at an end where there is no noise or no signal."""
         alpha, sigma = self.alpha_sigma(t)
         return 2 * (alpha / sigma).log()
 
@@ -48,31 +64,144 @@ class Schedule(ABC):
 
 
 @dataclass(frozen=True)
-class Cosine(Schedule):
-    """alpha = cos(pi t / 2), sigma = sin(pi t / 2): iDDPM (2102.09672) eq. 17 without its offset."""
+class VariancePreserving(Schedule):
+    """alpha^2 + sigma^2 = 1."""
 
-    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        return (t * math.pi / 2).cos(), (t * math.pi / 2).sin()
-
-    def t_of_logsnr(self, logsnr: Level) -> Times:
-        return (-logsnr / 2).exp().atan() * 2 / math.pi
+    def at_logsnr(self, logsnr: Level) -> tuple[Level, Level]:
+        return logsnr.sigmoid().sqrt(), (-logsnr).sigmoid().sqrt()
 
 
 @dataclass(frozen=True)
-class LinearVP(Schedule):
-    """DDPM's linear betas in continuous time: Song et al. (2011.13456) eq. 33."""
+class Cosine(VariancePreserving):
+    """alpha = cos(k t + c) / cos(c), k = pi/2 / (1 + s), c = k s with s = `offset`: iDDPM (2102.09672) eq. 17.
 
-    beta_min: float = 0.1
-    beta_max: float = 20.0
+    s = 0 is cos(pi t / 2); theirs is 0.008, which spends fewer times next to the data.
+    """
+
+    offset: int | float = 0.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.offset >= 0, "offset >= 0")
 
     def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        integral = t * self.beta_min + t**2 * (self.beta_max - self.beta_min) / 2  # of beta from 0 to t
+        k, c = self._line()
+        # cos(k t + c) as a sine is 0 at t = 1, and 1 - alpha^2 as a product does not cancel at small t.
+        alpha = (k * (1 - t)).sin() / math.cos(c)
+        return alpha, (k * t).sin().sqrt() * (k * t + 2 * c).sin().sqrt() / math.cos(c)
+
+    def t_of_logsnr(self, logsnr: Level) -> Times:
+        k, c = self._line()
+        cosine2, sine2 = math.cos(c) ** 2 * logsnr.sigmoid(), math.sin(c) ** 2 + math.cos(c) ** 2 * (-logsnr).sigmoid()
+        return (torch.atan2(sine2.sqrt(), cosine2.sqrt()) - c) / k
+
+    def dlogsnr(self, t: Times) -> Level:
+        k, c = self._line()
+        return -k * (2 / (k * (1 - t)).tan() + 1 / (k * t).tan() + 1 / (k * t + 2 * c).tan())
+
+    def _line(self) -> tuple[float, float]:
+        k = math.pi / 2 / (1 + self.offset)
+        return k, k * self.offset
+
+
+@dataclass(frozen=True)
+class LinearVP(VariancePreserving):
+    """DDPM's linear betas in continuous time: Song et al. (2011.13456) eq. 33. It ends at a finite level."""
+
+    beta_min: int | float = 0.1
+    beta_max: int | float = 20.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.beta_min >= 0 and self.beta_max > 0, "beta_min >= 0 and beta_max > 0")
+
+    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
+        integral = self._integral(t)
         return (-integral / 2).exp(), (-torch.expm1(-integral)).sqrt()
 
     def t_of_logsnr(self, logsnr: Level) -> Times:
-        integral, slope = softplus(-logsnr), self.beta_max - self.beta_min
-        # The positive root of the quadratic above, in the form that does not cancel at small t.
+        integral, slope = -logsigmoid(logsnr), self.beta_max - self.beta_min
+        # The positive root of the quadratic below, in the form that does not cancel at small t.
         return 2 * integral / (self.beta_min + (self.beta_min**2 + 2 * slope * integral).sqrt())
+
+    def dlogsnr(self, t: Times) -> Level:
+        beta = self.beta_min + t * (self.beta_max - self.beta_min)
+        return beta / torch.expm1(-self._integral(t))
+
+    def _integral(self, t: Times) -> Level:
+        """Of beta from 0 to t."""
+        return t * self.beta_min + t**2 * (self.beta_max - self.beta_min) / 2
+
+
+@dataclass(frozen=True)
+class Sigmoid(VariancePreserving):
+    """alpha^2 falls as a sigmoid from start to end, steeper with a smaller tau: Chen (2301.10972), algorithm 1.
+
+    With y = (start + t (end - start)) / tau, alpha^2 = (s(y(1)) - s(y)) / (s(y(1)) - s(y(0))); as a ratio of
+    hyperbolic sines of (1 - t) w and t w, w = (y(1) - y(0)) / 2, it does not cancel.
+    """
+
+    t_min: float = 1e-5
+    start: int | float = -3.0
+    end: int | float = 3.0
+    tau: int | float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.end > self.start and self.tau > 0, "start < end and tau > 0")
+
+    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
+        return self.at_logsnr(self.logsnr(t))
+
+    def logsnr(self, t: Times) -> Level:
+        w, tilt = self._shape()
+        return (((1 - t) * w).sinh() / (t * w).sinh()).log() + tilt
+
+    def t_of_logsnr(self, logsnr: Level) -> Times:
+        w, tilt = self._shape()
+        # Solved for t w, or for (1 - t) w where this is the smaller: softplus(w - |l|) - softplus(-w - |l|) over 2.
+        size = (logsnr - tilt).abs()
+        near = (logsigmoid(size + w) - logsigmoid(size - w)) / (2 * w)
+        return torch.where(logsnr > tilt, near, 1 - near)
+
+    def dlogsnr(self, t: Times) -> Level:
+        w, _ = self._shape()
+        return -w * (1 / ((1 - t) * w).tanh() + 1 / (t * w).tanh())
+
+    def _shape(self) -> tuple[float, float]:
+        """w, and logsnr at t = 1/2."""
+        tilt = math.log(math.cosh(self.start / self.tau / 2) / math.cosh(self.end / self.tau / 2))
+        return (self.end - self.start) / self.tau / 2, tilt
+
+
+@dataclass(frozen=True)
+class Laplace(VariancePreserving):
+    """Uniform times are Laplace-distributed in logsnr, with this mean and scale: Hang et al. (2407.03297).
+
+    Its t_min is so small since logsnr grows so slowly towards the data: it is 13.5 there.
+    """
+
+    t_min: float = 1e-12
+    mean: int | float = 0.0
+    scale: int | float = 0.5
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(self.scale > 0, "scale > 0")
+
+    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
+        return self.at_logsnr(self.logsnr(t))
+
+    def logsnr(self, t: Times) -> Level:
+        tail = self.scale * (2 * torch.minimum(t, 1 - t)).log()
+        return self.mean + torch.where(t < 0.5, -tail, tail)
+
+    def t_of_logsnr(self, logsnr: Level) -> Times:
+        tail = (-(logsnr - self.mean).abs() / self.scale).exp() / 2
+        return torch.where(logsnr > self.mean, tail, 1 - tail)
+
+    def dlogsnr(self, t: Times) -> Level:
+        return -self.scale / torch.minimum(t, 1 - t)
 
 
 @dataclass(frozen=True)
@@ -82,62 +211,48 @@ class Rectified(Schedule):
     def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
         return 1 - t, t
 
+    def at_logsnr(self, logsnr: Level) -> tuple[Level, Level]:
+        return (logsnr / 2).sigmoid(), (-logsnr / 2).sigmoid()
+
     def t_of_logsnr(self, logsnr: Level) -> Times:
         return (-logsnr / 2).sigmoid()
+
+    def dlogsnr(self, t: Times) -> Level:
+        return -2 / (t * (1 - t))
 
 
 @dataclass(frozen=True)
 class VE(Schedule):
-    """alpha = 1, sigma on Karras' ramp from sigma_min to sigma_max: EDM (2206.00364) eq. 5."""
+    """alpha = 1, sigma on Karras' ramp from sigma_min to sigma_max: EDM (2206.00364) eq. 5. Both ends are finite."""
 
-    sigma_min: float = 0.002
-    sigma_max: float = 80.0
-    rho: float = 7.0
+    sigma_min: int | float = 0.002
+    sigma_max: int | float = 80.0
+    rho: int | float = 7.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._require(0 < self.sigma_min < self.sigma_max and self.rho > 0, "0 < sigma_min < sigma_max and rho > 0")
 
     def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        sigma = (low + t * (high - low)) ** self.rho
+        low, slope = self._ramp()
+        sigma = (low + t * slope) ** self.rho
         return torch.ones_like(sigma), sigma
 
-    def t_of_logsnr(self, logsnr: Level) -> Times:
-        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
-        return ((-logsnr / (2 * self.rho)).exp() - low) / (high - low)
-
-
-class Tabulated(Schedule):
-    """The discrete levels of a list of betas, level i at t = (i + 1) / n, piecewise linear in logsnr between.
-
-    So "discrete" is not a mode: DDPM's 1000 levels (2006.11239, section 4) are nodes of a continuous path.
-    Below the first node the first segment is continued.
-    """
-
-    def __init__(self, betas: Sequence[float] | Float[Tensor, " n"], t_max: float = 1.0) -> None:
-        betas = torch.as_tensor(betas, dtype=torch.float64)
-        if len(betas) < 2 or not ((betas > 0) & (betas < 1)).all():
-            raise ValueError(f"a table needs at least 2 betas, all between 0 and 1: got {len(betas)}")
-        super().__init__(t_min=1 / len(betas), t_max=t_max)
-        log_alpha2 = torch.log1p(-betas).cumsum(0)
-        self._logsnr = log_alpha2 - torch.log(-torch.expm1(log_alpha2))
-        self._t = torch.arange(1, len(betas) + 1, dtype=torch.float64) / len(betas)
-
-    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        logsnr = self.logsnr(t)
-        return logsnr.sigmoid().sqrt(), (-logsnr).sigmoid().sqrt()
+    def at_logsnr(self, logsnr: Level) -> tuple[Level, Level]:
+        return torch.ones_like(logsnr), (-logsnr / 2).exp()
 
     def logsnr(self, t: Times) -> Level:
-        return _interpolate(t, self._t, self._logsnr)
+        low, slope = self._ramp()
+        return -2 * self.rho * (low + t * slope).log()
 
     def t_of_logsnr(self, logsnr: Level) -> Times:
-        return _interpolate(-logsnr, -self._logsnr, self._t)
+        low, slope = self._ramp()
+        return ((-logsnr / (2 * self.rho)).exp() - low) / slope
 
+    def dlogsnr(self, t: Times) -> Level:
+        low, slope = self._ramp()
+        return -2 * self.rho * slope / (low + t * slope)
 
-def linear_betas(beta_min: float, beta_max: float, levels: int) -> Float[Tensor, " levels"]:
-    """DDPM's betas, evenly spaced."""
-    return torch.linspace(beta_min, beta_max, levels, dtype=torch.float64)
-
-
-def _interpolate(x: Times, xs: Float[Tensor, " n"], ys: Float[Tensor, " n"]) -> Times:
-    """Piecewise linear through (xs, ys), xs rising; the end segments are continued outside."""
-    xs, ys = xs.to(x), ys.to(x)
-    i = torch.searchsorted(xs, x.contiguous()).clamp(1, len(xs) - 1)
-    return ys[i - 1] + (x - xs[i - 1]) * (ys[i] - ys[i - 1]) / (xs[i] - xs[i - 1])
+    def _ramp(self) -> tuple[float, float]:
+        low, high = self.sigma_min ** (1 / self.rho), self.sigma_max ** (1 / self.rho)
+        return low, high - low

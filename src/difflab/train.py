@@ -44,7 +44,7 @@ def main(cfg: DictConfig) -> Run:
     trainer = _trainer(cfg, module, parts, checkpoint)
     with opened(cfg, recorder):
         if not is_helper():
-            _announce(cfg, module, recorder)
+            _announce(cfg, data, module, recorder)
         with stopped_gently(recorder.run, module):
             trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
         if trainer.is_global_zero:
@@ -75,8 +75,9 @@ def _micro_batch(cfg: DictConfig) -> int:
 
 
 def _module(cfg: DictConfig) -> Diffusion:
-    denoiser, t = assemble.denoiser(cfg), cfg.train
-    return Diffusion(denoiser, assemble.objective(cfg), build(cfg.optim), t.total_nimg, t.seed, t.grad_clip)
+    denoiser, objective, t = assemble.denoiser(cfg), assemble.objective(cfg), cfg.train
+    assemble.check(denoiser, objective)
+    return Diffusion(denoiser, objective, build(cfg.optim), t.total_nimg, t.seed, t.grad_clip)
 
 
 def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
@@ -89,12 +90,17 @@ def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
     module.total_nimg = cfg.train.total_nimg
 
 
-def _announce(cfg: DictConfig, module: Diffusion, recorder: Recorder) -> None:
+def _announce(cfg: DictConfig, data: ImageData, module: Diffusion, recorder: Recorder) -> None:
     net = module.denoiser.net
     size = f"{parameters(net) / 1e6:.2f} M parameters, {gflop_per_image(net, cfg.data.shape):.3f} GFLOP/image"
     print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
     if where := describe_loggers(recorder.loggers):
         print(where)
+    if module.objective.coupling.mixes_classes and data.classes:
+        print(
+            f"warning: this coupling lets the {len(data.classes)} classes of {cfg.data.name} compete for the noise, so "
+            "that of a class is no longer standard normal: for a network that reads labels, set coupling=independent"
+        )
 
 
 def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, checkpoint: Checkpoint) -> pl.Trainer:

@@ -10,13 +10,21 @@ AT_LEAST_ONE = (
     "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch", "callbacks.evaluation.every_nimg",
     "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
     "callbacks.checkpoint.every_nimg", "metrics.reference_n", "metrics.kid_subsets", "batch",
+    "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
 )  # fmt: skip
 AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "metrics.kid_subset_size")  # a covariance of one is none
 ABOVE_ZERO = (
     "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
-    "grid.sigma_min", "grid.sigma_max", "grid.rho",
+    "grid.sigma_min", "grid.sigma_max", "grid.rho", "grid.base.sigma_min", "grid.base.sigma_max", "grid.base.rho",
+    "grid.end", "grid.sigma_hat_max",
 )  # fmt: skip
-ONE_OF = {"logger.kind": ("wandb", "csv", "tensorboard", "none"), "logger.mode": ("auto", "online", "offline")}
+ZERO_OR_MORE = ("grid.churn", "grid.sigma_hat_min")
+ONE_OF = {
+    "logger.kind": ("wandb", "csv", "tensorboard", "none"),
+    "logger.mode": ("auto", "online", "offline"),
+    "grid.spacing": ("leading", "trailing", "linspace"),
+    "grid.offset": (0, 1),
+}
 
 
 def validate(cfg: DictConfig) -> None:
@@ -31,10 +39,14 @@ def validate(cfg: DictConfig) -> None:
         value = OmegaConf.select(cfg, key)
         if value is not None and not (_is_number(value) and value > 0):
             raise DifflabError(f"{key}={value}: it is a number above 0")
+    for key in ZERO_OR_MORE:
+        value = OmegaConf.select(cfg, key)
+        if value is not None and not (_is_number(value) and value >= 0):
+            raise DifflabError(f"{key}={value}: it is a number, 0 or more")
     for key, words in ONE_OF.items():
         value = OmegaConf.select(cfg, key)
         if value is not None and value not in words:
-            raise DifflabError(f"{key}={value}: it is one of {', '.join(words)}")
+            raise DifflabError(f"{key}={value}: it is one of {', '.join(map(str, words))}")
 
 
 def _at_least(cfg: DictConfig, key: str, least: int) -> None:

@@ -8,6 +8,7 @@ import torch
 from difflab import assemble
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
+from difflab.guidance import Snapshots
 from difflab.runs import Run
 
 
@@ -43,9 +44,50 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
     return denoiser.eval(), checkpoint
 
 
+def snapshot_path(run: Run, nimg: int) -> Path:
+    """Where the run keeps its averaged weights at `nimg` images."""
+    return run.checkpoint.parent / f"snapshot-nimg={nimg:09d}.ckpt"
+
+
+def kept_snapshots(run: Run) -> dict[int, Path]:
+    """The run's snapshots by images seen, the earliest first."""
+    paths = run.checkpoint.parent.glob("snapshot-nimg=*.ckpt")
+    return dict(sorted((int(path.stem.partition("=")[2]), path) for path in paths))
+
+
+def load_snapshot(run: Run, nimg: int | None) -> tuple[int, Denoiser]:
+    """The denoiser in eval mode as it was at `nimg` images (None: the earliest kept), and its number of images.
+
+    Raises DifflabError where the run has not kept it.
+    """
+    kept = kept_snapshots(run)
+    if not kept or (nimg is not None and nimg not in kept):
+        has = f"the snapshots {', '.join(map(str, kept))}" if kept else "no snapshot"
+        raise DifflabError(
+            f"guidance.snapshot={'null' if nimg is None else nimg}: {run.path} has {has}; name one of its own, "
+            "or train with callbacks.snapshots.at=[0.25] (shares of the run)"
+        )
+    nimg = min(kept) if nimg is None else nimg
+    denoiser = assemble.denoiser(run.read_config())
+    weights = denoiser.state_dict() | load_checkpoint(kept[nimg])["ema"]
+    check_weights(denoiser, weights, run)
+    denoiser.load_state_dict(weights)
+    return nimg, denoiser.eval()
+
+
+def snapshots_of(run: Run, device: torch.device) -> Snapshots:
+    """The run's snapshots on a device, for a guidance that needs one."""
+
+    def snapshot(nimg: int | None) -> tuple[int, Denoiser]:
+        found, denoiser = load_snapshot(run, nimg)
+        return found, denoiser.to(device)
+
+    return snapshot
+
+
 def denoiser_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     """The weights of the last step, by their names in the denoiser."""
-    return {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items()}
+    return {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items() if k.startswith("denoiser.")}
 
 
 def check_weights(denoiser: Denoiser, weights: dict[str, torch.Tensor], run: Run) -> None:

@@ -5,19 +5,36 @@ import torch
 from torch import Tensor, nn
 
 from difflab.denoiser import Denoiser
-from difflab.objective import Objective, to_x0_space
+from difflab.errors import DifflabError
+from difflab.hybrid import Hybrid
+from difflab.loss_aware import LossAware
+from difflab.objective import Objective, check_trainable, to_x0_space
 from difflab.oracles import gaussian
 from difflab.predictions import X0, Eps, Flow, Prediction, V
 from difflab.rng import generator
 from difflab.schedules import Cosine, LinearVP, Rectified, Schedule
-from difflab.times import Lognormal, Uniform
-from difflab.weightings import Constant, MinSnr, Snr, SnrPlus, Weighting
+from difflab.times import Lognormal, Nodes, Times, Uniform
+from difflab.weightings import (
+    P2,
+    Constant,
+    LearnedUncertainty,
+    MinSnr,
+    Sigmoid,
+    Snr,
+    SnrPlus,
+    SoftMinSnr,
+    TruncatedSnr,
+    Weighting,
+)
 from difflab.weightings import Flow as FlowWeighting
 
 MATCHING = [(Eps(), Snr()), (V(), SnrPlus()), (V(0.5), SnrPlus(0.5)), (Flow(), FlowWeighting()), (X0(), Constant())]
 SCHEDULES = [Cosine(), LinearVP(), Rectified()]
 PREDICTIONS = [Eps(), X0(), V(), V(0.5), Flow()]
-WEIGHTINGS = [Snr(), SnrPlus(0.5), FlowWeighting(), Constant(), MinSnr(5.0)]
+WEIGHTINGS: list[Weighting] = [
+    Snr(), SnrPlus(0.5), FlowWeighting(), Constant(), MinSnr(5.0), SoftMinSnr(), Sigmoid(), TruncatedSnr(), P2(),
+    LearnedUncertainty(SnrPlus(0.5)),
+]  # fmt: skip
 
 
 @pytest.mark.parametrize(("prediction", "weighting"), MATCHING, ids=lambda x: type(x).__name__)
@@ -42,7 +59,7 @@ class Fixed(nn.Module):
         return self.prediction.target(self.x0, eps, self.alpha, self.sigma)
 
 
-@pytest.mark.parametrize("weighting", WEIGHTINGS, ids=repr)
+@pytest.mark.parametrize("weighting", WEIGHTINGS, ids=lambda w: type(w).__name__)
 @pytest.mark.parametrize("prediction", PREDICTIONS, ids=repr)
 def test_prediction_does_not_change_the_objective(prediction: Prediction, weighting: Weighting) -> None:
     schedule, t = Cosine(), torch.linspace(0.05, 0.95, 16, dtype=torch.float64)
@@ -68,15 +85,58 @@ class Oracle(nn.Module):
         return self.oracle(x, torch.ones_like(sigma), sigma) + self.bias
 
 
-def test_oracle_minimises_the_loss() -> None:
+@pytest.mark.parametrize("weighting", WEIGHTINGS, ids=lambda w: type(w).__name__)
+@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s.name)
+def test_oracle_minimises_the_loss(weighting: Weighting, schedule: Schedule) -> None:
     x0 = 0.3 + 0.5 * torch.randn(4096, 1, 4, 4, generator=generator(1))
-    objective = Objective(Cosine(), SnrPlus(0.5), Lognormal())
+    objective = Objective(schedule, weighting, Lognormal())
 
     def mean_loss(bias: float) -> float:
         return objective(Denoiser(Oracle(bias), X0(), 0.5), x0, generator(2)).per_sample.mean().item()
 
     exact = mean_loss(0.0)
     assert mean_loss(0.02) > exact < mean_loss(-0.02)
+
+
+def test_learned_uncertainty_starts_at_its_base_and_finds_the_error_of_each_level() -> None:
+    """At the minimum over u, e^u is the weighted error (EDM2, 2312.02696, section 4.2)."""
+    torch.manual_seed(0)
+    weighting = LearnedUncertainty(SnrPlus(0.5))
+    t = torch.linspace(0.02, 0.98, 97, dtype=torch.float64)
+    logsnr = Cosine().logsnr(t)
+    torch.testing.assert_close(weighting(logsnr), SnrPlus(0.5)(logsnr))
+    assert (weighting.terms(logsnr)[1] == 0).all()
+
+    weighted = 0.1 + 3 * logsnr.sigmoid()  # any smooth error, weighted by the base
+    mse = weighted / SnrPlus(0.5)(logsnr)
+    optimizer = torch.optim.Adam(weighting.parameters(), lr=1e-2)
+    for _ in range(300):
+        optimizer.zero_grad()
+        weight, offset = weighting.terms(logsnr)
+        (weight * mse + offset).mean().backward()
+        optimizer.step()
+    torch.testing.assert_close(weighting.terms(logsnr)[1].exp(), weighted, rtol=0.1, atol=0)
+
+
+@pytest.mark.parametrize("times", [Uniform(), Lognormal(), Nodes(1000), LossAware(10)], ids=lambda t: type(t).__name__)
+def test_prediction_that_can_not_be_trained_is_refused(times: Times) -> None:
+    """eps at alpha = 0 with a weight that stays above 0 there: the loss has no bound where that level is drawn."""
+    objective = Objective(Cosine(), Constant(), times)
+    if not isinstance(times, Nodes):  # t = 1 has no share of the draws
+        check_trainable(Eps(), objective)
+    else:
+        with pytest.raises(DifflabError, match="prediction 'eps' cannot be trained at t=1 of schedule 'cosine'"):
+            check_trainable(Eps(), objective)
+    check_trainable(V(0.5), objective)
+    check_trainable(Eps(), Objective(Cosine(t_max=0.99), Constant(), times))
+    check_trainable(Eps(), Objective(Cosine(), Snr(), times))
+
+
+def test_variance_can_not_be_trained_where_the_mean_is_lost() -> None:
+    hybrid = Hybrid(Cosine(), Snr(), Nodes(1000))
+    with pytest.raises(DifflabError, match="cannot be trained"):
+        check_trainable(Eps(), hybrid)
+    check_trainable(V(0.5), hybrid)
 
 
 def test_loss_is_a_function_of_the_generator() -> None:

@@ -1,17 +1,42 @@
-"""Samplers against exact flows: order by regression, coordinates, distribution, another library."""
+"""Samplers as functions: coordinates, ends, batches, errors, evaluations; see the orders and the distributions too."""
 
 import math
+from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import pytest
 import torch
+from omegaconf import OmegaConf
+from scipy.integrate import quad
 from torch import Tensor
 
+from difflab.denoiser import Denoise
+from difflab.errors import DifflabError
+from difflab.files import conf_dir
 from difflab.generation import Generation
 from difflab.grids import Grid, Karras, Nodes, UniformLogsnr, UniformT
+from difflab.instantiate import build
 from difflab.oracles import Mixture, empirical, gaussian
 from difflab.rng import SampleNoise, generator
-from difflab.samplers import Sampler, Step, ddim, dpmpp_2m, heun, last, run
-from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule, Tabulated, linear_betas
+from difflab.samplers import (
+    Sampler,
+    Step,
+    adaptive,
+    ddim,
+    ddpm,
+    deis,
+    dpmpp_2m,
+    dpmpp_3m,
+    dpmpp_sde,
+    heun,
+    last,
+    run,
+    unipc,
+)  # fmt: skip
+from difflab.samplers.polynomial import Guess, mean_ahead
+from difflab.schedules import VE, Cosine, LinearVP, Rectified
+from difflab.tables import Tabulated, linear_betas
 
 STD = 0.7
 ORACLE = gaussian(torch.full((1, 2, 2), 0.4, dtype=torch.float64), STD)
@@ -22,46 +47,35 @@ def silence(like: Tensor) -> Tensor:
     raise AssertionError("a deterministic sampler drew noise")
 
 
-def exact_flow(x: Tensor, nodes: Nodes, at: int) -> Tensor:
-    """The probability-flow ODE of Gaussian data keeps the standardised value."""
-    alpha, sigma = nodes.alpha, nodes.sigma
-    scale = (alpha**2 * STD**2 + sigma**2).sqrt()
-    return 0.4 * alpha[at] + (x - 0.4 * alpha[0]) * scale[at] / scale[0]
+def every(group: str = "sampler") -> list[Any]:
+    """The samplers of conf/sampler, each with its name."""
+    return [pytest.param(build(OmegaConf.load(p)), id=p.stem) for p in sorted((conf_dir() / group).glob("*.yaml"))]
 
 
-def error(sampler: Sampler, schedule: Schedule, steps: int) -> float:
-    """The worst error at sigma_hat = 0.1, over a range on which everything is smooth."""
-    grid = UniformLogsnr(steps + 1, -2 * math.log(5.0), -2 * math.log(0.1))
-    nodes = grid.nodes(schedule)
-    x = nodes.sigma[0] * torch.randn(64, 1, 2, 2, dtype=torch.float64, generator=generator(0))
-    states = [step.x for step in sampler(ORACLE, x, nodes, silence)]
-    return (states[-2] - exact_flow(x, nodes, -2)).abs().max().item()
+class WithVariance:
+    """An oracle with a variance half-way between the bounds."""
+
+    def __init__(self, oracle: Denoise) -> None:
+        self.oracle = oracle
+
+    def __call__(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+        return self.oracle(x, alpha, sigma)
+
+    def with_variance(self, x: Tensor, alpha: Tensor, sigma: Tensor) -> tuple[Tensor, Tensor]:
+        return self(x, alpha, sigma), torch.full_like(x, 0.5)
 
 
-@pytest.mark.parametrize("schedule", SCHEDULES, ids=lambda s: s.name)
-@pytest.mark.parametrize(
-    ("sampler", "order"), [(ddim, 1), (heun, 2), (dpmpp_2m, 2)], ids=lambda x: getattr(x, "__name__", x)
-)
-def test_order_is_the_declared_one(sampler: Sampler, order: int, schedule: Schedule) -> None:
-    steps = [40, 80, 160, 320]
-    errors = [error(sampler, schedule, n) for n in steps]
-    log_steps, log_errors = torch.tensor(steps).double().log(), torch.tensor(errors).log()
-    centred = log_steps - log_steps.mean()
-    slope = (centred * log_errors).sum() / (centred**2).sum()
-    assert -slope.item() == pytest.approx(order, abs=0.15)
-
-
-@pytest.mark.parametrize("sampler", [ddim, heun, dpmpp_2m], ids=lambda s: s.__name__)
+@pytest.mark.parametrize("sampler", every())
 def test_path_does_not_depend_on_the_coordinates(sampler: Sampler) -> None:
     """The same sigma_hats on cosine, linear, VE and straight paths give the same pictures."""
     pictures = []
     for schedule in SCHEDULES:
-        nodes = Karras(12, 0.01, 50.0).nodes(schedule)
-        noise = torch.randn(8, 1, 2, 2, dtype=torch.float64, generator=generator(0))
-        pictures.append(last(sampler(ORACLE, nodes.sigma[0] * noise, nodes, silence)))
+        nodes, g = Karras(12, 0.01, 50.0).nodes(schedule), generator(0)
+        noise = lambda like: torch.randn(like.shape, dtype=like.dtype, generator=g)  # noqa: B023, E731
+        like = torch.zeros(8, 1, 2, 2, dtype=torch.float64)
+        pictures.append(last(run(sampler, WithVariance(ORACLE), nodes, noise, like)))
     for other in pictures[1:]:
-        # Paths start at sigma * noise with or without the tiny alpha * mean: the same up to sigma_max.
-        torch.testing.assert_close(other, pictures[0], rtol=1e-6, atol=1e-6)
+        torch.testing.assert_close(other, pictures[0], rtol=1e-9, atol=1e-9)
 
 
 def test_euler_on_the_straight_path_is_euler_in_time() -> None:
@@ -87,20 +101,6 @@ def test_heun_is_karras_algorithm_1() -> None:
             slope = (slope + (euler - ORACLE(euler, one, after)) / after) / 2
         x = x + (after - sigma) * slope
     torch.testing.assert_close(ours, x, rtol=1e-10, atol=1e-10)
-
-
-@pytest.mark.parametrize("eta", [0.0, 0.5, 1.0])
-@pytest.mark.parametrize("grid", [Karras(500, 0.01, 60.0), UniformT(500)], ids=lambda g: type(g).__name__)
-def test_samples_of_a_gaussian_have_its_mean_and_deviation(eta: float, grid: Grid) -> None:
-    def sampler(denoise, x, nodes, noise):  # type: ignore[no-untyped-def]
-        return ddim(denoise, x, nodes, noise, eta=eta)
-
-    g = generator(4)
-    noise = lambda like: torch.randn(like.shape, generator=g, dtype=like.dtype)  # noqa: E731
-    x = last(run(sampler, ORACLE, grid.nodes(Cosine()), noise, torch.zeros(20000, 1, 2, 2, dtype=torch.float64)))
-    assert x.mean().item() == pytest.approx(0.4, abs=4 * STD / math.sqrt(80000))
-    # First order: in 500 steps the deviation is still up to half a per cent short.
-    assert x.std().item() == pytest.approx(STD, rel=0.01)
 
 
 def test_eta_one_adds_the_posterior_variance() -> None:
@@ -140,11 +140,132 @@ def test_mixture_denoiser_is_the_posterior_mean() -> None:
     assert mixture(x, alpha, sigma).item() == pytest.approx(brute.item(), abs=5e-3)
 
 
+CIRCLE = torch.linspace(math.pi / 2, 0, 13, dtype=torch.float64)  # its cosine begins with 6e-17, not with 0
+
+
+@pytest.mark.parametrize("sampler", every())
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 @pytest.mark.parametrize(
-    ("sampler", "nfe"), [(ddim, 10), (heun, 19), (dpmpp_2m, 10)], ids=lambda x: getattr(x, "__name__", x)
+    "nodes",
+    [UniformT(n).nodes(Rectified()) for n in (1, 2, 12)]
+    + [Nodes(CIRCLE.cos(), CIRCLE.sin()), Karras(12).nodes(VE()), UniformLogsnr(12, -20.0, 20.0).nodes(Cosine())],
+    ids=lambda nodes: f"{nodes.alpha[0]:.0e}-{len(nodes)}",
+)
+def test_every_sampler_takes_every_step_to_a_finite_end(sampler: Sampler, dtype: torch.dtype, nodes: Nodes) -> None:
+    """From no signal, to no noise, over wide steps: none blows up."""
+    like = torch.zeros(3, 1, 2, 2, dtype=dtype)
+    steps = list(run(sampler, WithVariance(ORACLE), nodes, SampleNoise(0, range(3)), like))
+    assert len(steps) == len(nodes)
+    for x in steps[-1]:
+        assert (x.dtype, x.shape) == (dtype, like.shape)
+        assert x.isfinite().all()
+    # Within five deviations of the mean, as the data is.
+    assert (steps[-1].x - 0.4).abs().max() < 5 * STD
+
+
+@pytest.mark.parametrize("sampler", [p for p in every() if p.id != "adaptive"])  # which looks at x to find its steps
+def test_states_stay_on_the_device_of_x(sampler: Sampler) -> None:
+    """The meta device stands in for a GPU: it has no numbers that a sampler could look at."""
+    x = torch.zeros(2, 1, 2, 2, device="meta")
+    denoise = WithVariance(lambda x, alpha, sigma: alpha * x)
+    assert last(sampler(denoise, x, UniformT(5).nodes(Cosine()), torch.zeros_like)).device.type == "meta"
+
+
+@pytest.mark.parametrize("sampler", every())
+def test_sample_does_not_depend_on_its_batch(sampler: Sampler) -> None:
+    def pictures(indices: list[int]) -> Tensor:
+        like = torch.zeros(len(indices), 1, 2, 2, dtype=torch.float64)
+        return last(run(sampler, WithVariance(ORACLE), Karras(6).nodes(Cosine()), SampleNoise(3, indices), like))
+
+    torch.testing.assert_close(pictures([4])[0], pictures([9, 4, 0])[1], rtol=1e-12, atol=1e-12)
+
+
+def test_ddpm_with_the_posterior_variance_is_ddim_at_eta_one() -> None:
+    for schedule in SCHEDULES:
+        nodes, like = UniformT(20).nodes(schedule), torch.zeros(4, 1, 2, 2, dtype=torch.float64)
+        one, other = (
+            [step.x for step in run(sampler, ORACLE, nodes, SampleNoise(0, range(4)), like)]
+            for sampler in (ddpm, partial(ddim, eta=1.0))
+        )
+        torch.testing.assert_close(one, other, rtol=1e-10, atol=1e-12)
+
+
+def test_ddpm_draws_no_noise_in_the_step_to_the_clean_picture() -> None:
+    nodes, x = UniformT(1).nodes(Cosine()), torch.ones(1, 1, 2, 2, dtype=torch.float64)
+    for variance in ("posterior", "upper", "learned"):
+        (step,) = ddpm(WithVariance(ORACLE), x, nodes, silence, variance=variance)
+        assert torch.equal(step.x, step.x0)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "message"),
+    [
+        (partial(ddpm, variance="small"), "sampler.variance=small .* posterior, upper, learned"),
+        (partial(ddpm, variance="learned"), r"'ddpm' with variance=learned.*net.learn_variance=true objective=hybrid"),
+        (partial(unipc, order=4), "sampler.order=4.*'unipc' has orders 1 to 3"),
+        (partial(deis, order=0), "sampler.order=0.*'deis' has orders 1 to 4"),
+        (partial(deis, variable="t"), "sampler.variable=t .*log_rho or rho"),
+    ],
+)
+def test_numbers_that_no_sampler_has_are_refused_before_the_first_step(sampler: Sampler, message: str) -> None:
+    with pytest.raises(DifflabError, match=message):
+        Generation(sampler, UniformT(2).nodes(Cosine()), (1, 2, 2), {}).nfe()
+
+
+@pytest.mark.parametrize("points_of", [lambda h: (0.0, h), lambda h: (h, 0.0)], ids=["up", "down"])
+@pytest.mark.parametrize("h", [1e-3, 1.0, 10.0])
+def test_the_mean_ahead_of_a_cubic_is_exact(points_of: Callable[[float], tuple[float, float]], h: float) -> None:
+    """Against scipy's adaptive quadrature at 1e-13."""
+    cubic = lambda v: 0.3 - v + 0.5 * v**2 + 0.1 * v**3  # noqa: E731
+    start, end = points_of(h)
+    past = [Guess(v, cubic(v)) for v in torch.tensor([start, -0.7, -1.1, -2.0], dtype=torch.float64)]
+    ends = torch.tensor([start, end], dtype=torch.float64)
+    for exponential in (True, False):
+        weight = math.exp if exponential else lambda v: 1.0
+        above, below = (quad(lambda v: weight(v) * f(v), start, end, epsrel=1e-13)[0] for f in (cubic, lambda v: 1.0))  # noqa: B023
+        mean = mean_ahead(past, *ends, exponential=exponential)
+        assert mean.item() == pytest.approx(above / below, rel=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("sampler", "nfe"),
+    [(ddim, 10), (ddpm, 10), (heun, 19), (dpmpp_2m, 10), (dpmpp_3m, 10), (dpmpp_sde, 10), (unipc, 10), (deis, 10)],
+    ids=lambda x: getattr(x, "__name__", x),
 )
 def test_nfe_is_counted(sampler: Sampler, nfe: int) -> None:
     assert Generation(sampler, Karras(10).nodes(Cosine()), (1, 4, 4), {}).nfe() == nfe
+
+
+@pytest.mark.parametrize("tolerance", [1e-1, 1e-3, 1e-5])
+@pytest.mark.parametrize("grid", [Karras(10), UniformT(10), UniformT(3)], ids=repr)
+def test_nfe_of_the_adaptive_sampler_is_no_number(grid: Grid, tolerance: float) -> None:
+    sampler = partial(adaptive, rtol=tolerance, atol=tolerance)
+    assert Generation(sampler, grid.nodes(Cosine()), (1, 4, 4), {}).nfe() is None
+
+
+def test_nfe_of_a_learned_variance_asks_for_a_network_that_has_one() -> None:
+    generation = Generation(partial(ddpm, variance="learned"), Karras(10).nodes(Cosine()), (1, 4, 4), {})
+    assert generation.nfe(learns_variance=True) == 10
+    with pytest.raises(DifflabError, match="no variance head"):
+        generation.nfe()
+
+
+def test_nodes_of_the_adaptive_sampler_cost_nothing() -> None:
+    """The grid says where it is looked at, not how it steps."""
+
+    def calls(steps: int) -> int:
+        called: list[Tensor] = []
+        nodes, like = UniformLogsnr(steps, -8.0, 8.0).nodes(Cosine()), torch.zeros(1, 1, 2, 2, dtype=torch.float64)
+        last(run(adaptive, lambda *at: called.append(at[1]) or ORACLE(*at), nodes, SampleNoise(0, [0]), like))
+        return len(called)
+
+    assert calls(3) == calls(43)
+
+
+def test_a_denoiser_that_is_not_finite_ends_the_adaptive_sampler() -> None:
+    nodes = UniformT(4).nodes(Cosine())
+    with pytest.raises(DifflabError, match="'adaptive' finds no step short enough"):
+        last(adaptive(lambda x, alpha, sigma: x * torch.nan, torch.ones(1, 1, 2, 2), nodes, silence))
 
 
 def test_steps_carry_the_guess_that_led_there() -> None:

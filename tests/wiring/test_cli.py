@@ -8,6 +8,7 @@ import pytest
 from difflab.cli import VERBS, main
 from difflab.compose import compose
 from difflab.errors import DifflabError
+from difflab.files import conf_dir
 from difflab.progress import images_bar
 
 
@@ -28,7 +29,9 @@ def test_help_names_every_verb_and_every_choice(capsys: pytest.CaptureFixture[st
     for verb in VERBS:
         assert main([verb, "--help"]) == 0
     text = capsys.readouterr().out
-    assert "schedule: cosine ddpm1000 linear_vp rectified ve" in text
+    flat = " ".join(text.split())
+    for group in ("schedule", "sampler", "grid", "weighting"):
+        assert f"{group}: {' '.join(sorted(p.stem for p in (conf_dir() / group).glob('*.yaml')))}" in flat
 
 
 def test_no_verb_is_an_error_with_help(capsys: pytest.CaptureFixture[str]) -> None:

@@ -14,7 +14,13 @@ from difflab.rng import generator
 from tests.conftest import train
 
 # Data sets have a test of their own; these need a GPU, hours or a download, so they are built, not trained.
-CORE = ("schedule", "prediction", "weighting", "times", "sampler", "grid", "optim", "ema", "callbacks")
+CORE = (
+    "schedule", "prediction", "weighting", "times", "coupling", "objective", "sampler", "grid", "guidance", "optim",
+    "ema", "callbacks",
+)  # fmt: skip
+# What an option needs beside it: a variance is trained by the one objective that has it.
+LEARNED = ("objective=hybrid", "net.learn_variance=true")
+NEEDS = {"objective=hybrid": LEARNED, "sampler=ddpm_learned": LEARNED}
 EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
 
 
@@ -22,24 +28,32 @@ def options(*groups: str) -> list[str]:
     return [f"{g}={p.stem}" for g in groups for p in sorted((conf_dir() / g).glob("*.yaml"))]
 
 
+def learned_by(experiment: str) -> list[str]:
+    """What a small network has to take over from the experiment's own."""
+    learns = compose("train", [f"experiment={experiment}"]).net.learn_variance
+    return [f"net.learn_variance={str(learns).lower()}"]
+
+
 def one_step(*overrides: str) -> None:
     """Compose, train a step and sample in three, all finite."""
     cfg = compose("train", ["experiment=smoke", "grid.steps=3", *overrides])
     denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
-    optimizer = build(cfg.optim).build(denoiser.parameters())
+    assemble.check(denoiser, objective)
+    optimizer = build(cfg.optim).build([*denoiser.parameters(), *objective.parameters()])
     x0 = torch.rand(4, *cfg.data.shape) * 2 - 1
     loss = objective(denoiser, x0, generator(0)).per_sample.mean()
     loss.backward()
     optimizer.step()
     with torch.inference_mode():
-        *_, step = assemble.generation(cfg).steps(denoiser, 0, [0, 1])
+        snapshots = lambda nimg: (0, denoiser)  # noqa: E731 - the run's own weaker self, for autoguidance
+        *_, step = assemble.generation(cfg, snapshots).steps(denoiser, 0, [0, 1])
     assert torch.isfinite(loss)
     assert torch.isfinite(step.x).all()
 
 
 @pytest.mark.parametrize("option", options(*CORE))
 def test_option_composes_with_everything_else(option: str) -> None:
-    one_step(option)
+    one_step(option, *NEEDS.get(option, ()))
 
 
 @pytest.mark.parametrize("option", options("net"))
@@ -62,14 +76,14 @@ def test_experiment_trains_a_step_and_keeps_its_claim(name: str) -> None:
     text = (conf_dir() / "experiment" / f"{name}.yaml").read_text().splitlines()
     assert len(text) <= 25
     assert text[1].startswith("# ")
-    small = ("data=fashion_mini", "data.shape=[1,16,16]", "net=unet_tiny", "grid.steps=3")
+    small = ("data=fashion_mini", "data.shape=[1,16,16]", "net=unet_tiny", "grid.steps=3", *learned_by(name))
     cfg = compose("train", [f"experiment={name}", *small])
     denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
     loss = objective(denoiser, torch.zeros(4, 1, 16, 16), generator(0)).per_sample.mean()
     loss.backward()
     assert cfg.name == name
     assert torch.isfinite(loss)
-    assert assemble.generation(cfg).nfe() >= 3
+    assert assemble.generation(cfg).protocol["nfe"] >= 3
 
 
 @pytest.mark.parametrize("name", [e for e in EXPERIMENTS if e != "smoke"])
@@ -78,7 +92,7 @@ def test_experiment_runs_from_end_to_end_on_the_processor(name: str, tmp_path: P
     run = train(
         tmp_path, f"experiment={name}", "data=fashion_mini", "data.shape=[1,16,16]", "net=unet_tiny", "trainer=cpu",
         "logger=none", "metrics=none", "train.minutes=null", "train.total_nimg=32", "train.batch_size=16",
-        "grid.steps=3", "callbacks=default", "callbacks.samples.n=4",
+        "grid.steps=3", "callbacks=default", "callbacks.samples.n=4", *learned_by(name),
     )  # fmt: skip
     assert run.result.is_file()
 

@@ -35,6 +35,15 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "grid.steps=0"], ["grid.steps=0", "at least 1 step"]),
         (["train", "net._target_=os.system"], ["net._target_=os.system", "may only build"]),
         (["train", "prediction=eps", "grid=uniform_t"], ["'eps' cannot recover x0 at t=1", "'cosine'", "prediction=v"]),
+        (["train", "objective=hybrid"], ["objective 'hybrid'", "net.learn_variance=true"]),
+        (["train", "net.learn_variance=true"], ["objective 'objective'", "objective=hybrid"]),
+        (["train", "sampler=ddpm_learned"], ["variance=learned", "net.learn_variance=true", "posterior"]),
+        (
+            ["train", "prediction=eps", "weighting=constant", "times=table"],
+            ["'eps' cannot be trained at t=1", "prediction=v"],
+        ),
+        (["train", "schedule=zero_terminal", "schedule.base._target_=difflab.schedules.Rectified"], ["difflab: "]),
+        (["train", "sampler=unipc", "sampler.order=9"], ["sampler.order=9", "'unipc'"]),
         (["train", "train.batch_size=0"], ["train.batch_size=0", "1 or more"]),
         (["train", "train.total_nimg=null"], ["train.total_nimg=None", "a whole number"]),
         (["train", "metrics.n=1"], ["metrics.n=1", "2 or more"]),
@@ -102,7 +111,7 @@ def test_full_disk_keeps_the_checkpoint_before(tmp_path: Path, capsys: Capture) 
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert "make room" in error
     assert run.checkpoint.read_bytes() == before
-    assert [p.name for p in run.checkpoint.parent.iterdir()] == ["last.ckpt"]
+    assert {p.name for p in run.checkpoint.parent.iterdir()} == {"last.ckpt", "snapshot-nimg=000000064.ckpt"}
 
 
 def test_folder_that_is_no_run(tmp_path: Path, capsys: Capture) -> None:

@@ -77,6 +77,24 @@ def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.
     assert (cut.samples / last).read_bytes() == (whole.samples / last).read_bytes()
 
 
+def test_everything_that_learns_is_resumed_to_the_bit(tmp_path: Path) -> None:
+    """A trained weighting, a density with a history of losses, and a learned variance."""
+    learning = (
+        "times=loss_aware", "times.levels=8", "times.history=2", "weighting=learned_uncertainty", "objective=hybrid",
+        "net.learn_variance=true", "coupling=minibatch_ot", "sampler=ddpm_learned", "optim.decay=constant", *SHORT[:2],
+    )  # fmt: skip
+    whole = train(tmp_path / "whole", *learning, "train.total_nimg=512")
+    cut = train(tmp_path / "cut", *learning, "train.total_nimg=256")
+    history = contents(cut)["state_dict"]["objective.times.losses"]
+    assert (history > 0).all()
+    assert main(["train", f"resume={cut.path}", "train.total_nimg=512"]) == 0
+    ours, theirs = contents(cut), contents(whole)
+    for key in ("state_dict", "ema", "optimizer_states"):
+        assert_equal(ours[key], theirs[key], key)
+    assert not torch.equal(ours["state_dict"]["objective.times.losses"], history)
+    assert ours["state_dict"]["objective.weighting.out.weight"].abs().max() > 0
+
+
 def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
     run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
     assert main(["train", f"resume={run.path}", "train.batch_size=32", "train.total_nimg=512"]) == 0

@@ -69,6 +69,14 @@ def test_accumulation_sees_the_same_images_a_step(tmp_path: Path) -> None:
     assert (checkpoint["global_step"], checkpoint["nimg"]) == (4, 256)
 
 
+def test_coupling_that_mixes_classes_says_so(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    few = ("coupling=minibatch_ot", "logger=none", "metrics=none", "train.total_nimg=64")
+    train(tmp_path, *few)
+    assert capsys.readouterr().out.count("warning: this coupling lets the 10 classes of fashion_mini compete") == 1
+    train(tmp_path, *few, "data.classes=[]")
+    assert "warning" not in capsys.readouterr().out
+
+
 def test_minutes_become_images(tmp_path: Path) -> None:
     run = train(tmp_path, "logger=none", "metrics=none", "train.minutes=0.02", "callbacks.samples.every_nimg=null")
     cfg = run.read_config()

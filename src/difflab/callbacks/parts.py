@@ -10,6 +10,7 @@ from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.noise_loss import NoiseLoss
 from difflab.callbacks.samples import Samples
+from difflab.callbacks.snapshots import KeptAverages
 from difflab.callbacks.throughput import Throughput
 from difflab.generation import Generation
 from difflab.lit import Diffusion
@@ -25,11 +26,12 @@ class Parts:
     evaluation: Evaluation | None
     noise_loss: NoiseLoss
     throughput: Throughput
+    snapshots: KeptAverages
     checkpoint: LastCheckpoint
 
     def all(self) -> list[pl.Callback]:
-        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation, self.checkpoint)
-        return [p for p in parts if p is not None]
+        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation)
+        return [*(p for p in parts if p is not None), self.snapshots, self.checkpoint]
 
 
 def assemble_callbacks(
@@ -47,5 +49,6 @@ def assemble_callbacks(
         evaluation=evaluation,
         noise_loss=NoiseLoss(recorder, **c.noise_loss),
         throughput=Throughput(recorder, c.throughput.every_nimg, cost),
+        snapshots=KeptAverages(ema, recorder, **c.snapshots),
         checkpoint=LastCheckpoint(recorder, **c.checkpoint),
     )

@@ -36,6 +36,6 @@ class Figure:
         p = self.protocol
         parts = [f"n={p.get('n')} vs {p.get('reference')} {p.get('reference_n')}"]
         parts += [f"{p.get('extractor')}@{str(p.get('weights_sha256'))[:8]}", str(p.get("resize"))]
-        parts += [f"{p['sampler']} {p.get('nfe')} NFE"] if "sampler" in p else []
+        parts += [f"{p['sampler']} {p.get('nfe') or 'any'} NFE"] if "sampler" in p else []
         rest = (key for key in p if key not in _IN_PLACE and p[key] is not None)
         return parts + [f"{key}={p[key]}" for key in rest]

@@ -101,6 +101,7 @@ class UNet(nn.Module):
     `width` times `multipliers` are the channels of each level of resolution, halved from one to the next;
     `attention` names the resolutions (heights of the feature map) with attention. `patch` folds squares of
     pixels into channels first, which trains 32x32 pictures on a 16x16 map at a quarter of the cost.
+    `learn_variance` doubles the channels of the output: the second half is the variance (iDDPM, 2102.09672).
     """
 
     def __init__(
@@ -112,9 +113,12 @@ class UNet(nn.Module):
         attention: Sequence[int],
         patch: int = 1,
         dropout: float = 0.0,
+        learn_variance: bool = False,
     ) -> None:
         super().__init__()
         c, size = shape[0] * patch**2, shape[1] // patch
+        self.learn_variance = learn_variance
+        outputs = 2 * c if learn_variance else c
         _check_divisible(shape, patch, len(multipliers))
         self.patch, emb = patch, 4 * width
         widths = [int(width * m) for m in multipliers]
@@ -150,7 +154,7 @@ class UNet(nn.Module):
                 self.up.append(block(at, at, size, "up"))
                 self.joins.append(False)
 
-        self.out = nn.Sequential(_norm(at), nn.SiLU(inplace=True), _zero(nn.Conv2d(at, c, 3, padding=1)))
+        self.out = nn.Sequential(_norm(at), nn.SiLU(inplace=True), _zero(nn.Conv2d(at, outputs, 3, padding=1)))
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Features, level: Float[Tensor, " b"]) -> Features:

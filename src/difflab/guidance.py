@@ -1,0 +1,202 @@
+"""Guidance: functions denoiser -> denoiser, defined once, on the guess of x0.
+
+At fixed x the guess is affine in what a network predicts, and the weights of u + w (c - u) sum to 1: taken in x0, eps,
+v or score space it is the same picture. Guidances compose: Clip()(ClassifierFree(3.0, unconditional)(conditional)).
+"""
+
+import math
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from difflab.denoiser import Denoise, Pictures
+from difflab.errors import DifflabError
+
+Change = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
+"""(x0, x, alpha, sigma) -> the guess in the place of x0."""
+
+LogProb = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""(x, alpha, sigma) -> log p(c | x) of each row, differentiable in x."""
+
+Snapshots = Callable[[int | None], tuple[int, Denoise]]
+"""The denoiser that a run kept at so many images (None: its earliest), with that number."""
+
+LEAST_ALPHA = 1e-3  # of sigma: below it the gradient of a classifier is rounding divided by alpha
+
+
+@dataclass(frozen=True)
+class Guided:
+    """The denoiser `main` with its guess changed. It has a variance where main has one: main's own."""
+
+    main: Denoise
+    change: Change
+
+    def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        return self.change(self.main(x, alpha, sigma), x, alpha, sigma)
+
+    @property
+    def learns_variance(self) -> bool:
+        return getattr(self.main, "learns_variance", hasattr(self.main, "with_variance"))
+
+    @property
+    def with_variance(self) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
+        main = self.main.with_variance  # type: ignore[attr-defined]  # an AttributeError is the answer of hasattr
+
+        def guided(x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
+            x0, fraction = main(x, alpha, sigma)
+            return self.change(x0, x, alpha, sigma), fraction
+
+        return guided
+
+
+class Guidance(ABC):
+    """Applied to a denoiser it gives the guided one; its repr is how a protocol names it."""
+
+    @abstractmethod
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        """The guess in the place of x0, the denoiser's own for x."""
+
+    def __call__(self, main: Denoise) -> Denoise:
+        return Guided(main, self.change)
+
+    def bound(self, snapshots: Snapshots) -> "Guidance":
+        """This guidance with what it needs of a run besides the denoiser that it guides."""
+        del snapshots
+        return self
+
+
+@dataclass(frozen=True)
+class NoGuidance(Guidance):
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        return x0
+
+
+@dataclass(frozen=True)
+class ClassifierFree(Guidance):
+    """other + scale (main - other), where other is unconditional: 2207.12598 eq. 6 with w = scale - 1.
+
+    Scale 1 is the main denoiser, and so is every level outside lo < sigma_hat <= hi (2404.07724, section 3); neither
+    evaluates the other one. `rescale` is phi of 2305.08891 eq. 15-16, here on x0: at alpha = 0, where it matters most,
+    their v is -x0.
+    """
+
+    scale: int | float
+    other: Denoise = field(repr=False)
+    interval: Sequence[Any] = (0.0, math.inf)  # a configuration's list may hold anything
+    rescale: int | float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = all(isinstance(edge, int | float) for edge in self.interval)
+        if len(self.interval) != 2 or not numbers or not 0 <= self.interval[0] < self.interval[1]:
+            raise DifflabError(
+                f"guidance.interval={list(self.interval)}: two levels of sigma/alpha, the lower one first, "
+                "such as [0.3,2.0] (inf: no upper end)"
+            )
+        if not 0 <= self.rescale <= 1:
+            raise DifflabError(f"guidance.rescale={self.rescale}: a share from 0 (off) to 1")
+
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        lo, hi = self.interval
+        inside = (lo < sigma / alpha) & (sigma / alpha <= hi)
+        if self.scale == 1 or not inside.any():
+            return x0
+        other = self.other(x, alpha, sigma)
+        guided = other + self.scale * (x0 - other)
+        if self.rescale > 0:
+            guided = self.rescale * _with_deviation_of(x0, guided) + (1 - self.rescale) * guided
+        return torch.where(inside.to(x.device), guided, x0)
+
+
+def _no_weaker_one(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    raise DifflabError("autoguidance has no weaker denoiser yet: take guidance.bound(snapshots)")
+
+
+@dataclass(frozen=True)
+class Autoguidance(ClassifierFree):
+    """The same, away from the run's own weaker self: its averaged weights at `snapshot` images (2406.02507)."""
+
+    other: Denoise = field(default=_no_weaker_one, repr=False)
+    snapshot: Any = None  # int | None, and a null of a configuration may become anything
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not (self.snapshot is None or isinstance(self.snapshot, int)):
+            raise DifflabError(f"guidance.snapshot={self.snapshot}: images seen, or null for the earliest snapshot")
+
+    def bound(self, snapshots: Snapshots) -> Guidance:
+        nimg, weaker = snapshots(self.snapshot)
+        return replace(self, snapshot=nimg, other=weaker)
+
+
+@dataclass(frozen=True)
+class ClassifierGuidance(Guidance):
+    """An unconditional guess + scale sigma^2/alpha grad_x log p(c | x): Tweedie's x0 of a shifted score (2105.05233).
+
+    As in classifier-free guidance, scale 1 is the conditional denoiser; scale 0 is the unconditional one. Pure noise
+    (alpha = 0) says nothing of c, yet the term has a limit: it is taken at the level LEAST_ALPHA.
+    """
+
+    log_prob: LogProb = field(repr=False)
+    scale: int | float
+
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        alpha = torch.maximum(alpha, LEAST_ALPHA * sigma)
+        return x0 + self.scale * sigma**2 / alpha * _gradient(self.log_prob, x, alpha, sigma)
+
+
+@dataclass(frozen=True)
+class Clip(Guidance):
+    """The guess kept between the darkest and the brightest pixel, as DDPM's own sampler does."""
+
+    low: int | float = -1.0
+    high: int | float = 1.0
+
+    def __post_init__(self) -> None:
+        if not self.low < self.high:
+            raise DifflabError(f"guidance.low={self.low} is not below guidance.high={self.high}: pixels are in -1..1")
+
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        return x0.clamp(self.low, self.high)
+
+
+@dataclass(frozen=True)
+class DynamicThreshold(Guidance):
+    """Each guess clipped to -s..s and divided by s, its quantile of |x0|, but at least 1: Imagen (2205.11487) 2.3."""
+
+    quantile: int | float
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.quantile <= 1:
+            raise DifflabError(f"guidance.quantile={self.quantile}: a share of the pixels, from 0 to 1, such as 0.995")
+
+    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+        rows = x0.abs().flatten(1)  # torch's quantile takes 16 million numbers at most: a picture, not a batch
+        s = torch.stack([row.quantile(self.quantile) for row in rows]).clamp(min=1)
+        s = s.reshape(-1, *[1] * (x0.ndim - 1))
+        return x0.clamp(-s, s) / s
+
+
+def _with_deviation_of(x0: Pictures, guided: Pictures) -> Pictures:
+    """`guided` times a factor a picture, so that its pixels deviate as much as those of x0.
+
+    A picture of one grey has nothing but rounding to deviate by, and stays.
+    """
+    wanted, found = _deviation(x0), _deviation(guided)
+    return guided * torch.where(found > 1e-6, wanted / found, 1)
+
+
+def _deviation(x: Pictures) -> Float[Tensor, "b ..."]:
+    return x.std(dim=tuple(range(1, x.ndim)), correction=0, keepdim=True)
+
+
+def _gradient(log_prob: LogProb, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
+    """grad_x log p of each row. Sampling runs in inference mode, whose tensors know no gradient: their copies do."""
+    with torch.inference_mode(False), torch.enable_grad():
+        x, alpha, sigma = x.clone().detach().requires_grad_(), alpha.clone(), sigma.clone()
+        (slope,) = torch.autograd.grad(log_prob(x, alpha, sigma).sum(), x)
+    return slope
