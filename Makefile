@@ -60,6 +60,7 @@ lint: $(VENV)/.installed-dev ## check style and types
 data-emoji: $(VENV)/.installed-dev ## render the emoji set again: make data-emoji SIZE=64
 	$(BIN)/python data/build_emoji.py --size $(SIZE)
 
-bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, and what figures cost
+bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures cost, what samplers reach
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
+	$(BIN)/python bench/samplers.py

@@ -132,8 +132,8 @@ def _readable(verb: str, overrides: list[str], error: Exception) -> DifflabError
         )
     found = re.search(r"Could not override '([^']+)'", text) or re.search(r"Key '([^']+)' is not in struct", text)
     if found:
-        known = list(leaves(_hydra_compose(verb, [o for o in overrides if _is_group(o)])))
-        known += [p.name for p in conf_dir().iterdir() if p.is_dir()]
+        groups = groups_of(verb)
+        known = list(leaves(_hydra_compose(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
         hint = f"{near(found[1], known)} (`difflab {verb} --cfg` lists them)"
         return DifflabError(f"'{found[1]}' is not a setting of difflab {verb}{hint}")
     return DifflabError(" ".join(text.split()))

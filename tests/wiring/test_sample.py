@@ -55,6 +55,11 @@ def test_picture_does_not_depend_on_its_batch(smoke: Run, sampler: str) -> None:
     torch.testing.assert_close(alone.x[0], other.x[1], rtol=1e-5, atol=1e-5)
 
 
+def test_group_of_another_verb_is_refused(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["sample", f"from={smoke.path}", "schedule=cosine"]) == 1
+    assert "'schedule' is not a setting of difflab sample" in capsys.readouterr().err
+
+
 def test_no_pictures_is_refused(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", f"from={smoke.path}", "n=0"]) == 1
     assert "n=0" in capsys.readouterr().err
