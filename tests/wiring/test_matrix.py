@@ -3,7 +3,7 @@
 The options of a group are composed and built once, and their objects crossed: a group's file refers to the data and to
 nothing else (a test below), so what becomes of an option can't depend on the options of the other groups. Training
 depends on schedule, prediction, weighting, times, objective and coupling; sampling on schedule, prediction, sampler,
-grid and guidance; every network is crossed with both.
+grid and guidance. Couplings and guidances take turns; a network, which sees neither, meets each schedule and prediction.
 """
 
 import copy
@@ -179,7 +179,7 @@ def test_every_guidance_goes_with_every_sampler(sampler: str, guidance: str) -> 
 
 @pytest.mark.parametrize("learn_variance", [False, True], ids=["mean", "variance"])
 @pytest.mark.parametrize("net", options("net"))
-def test_every_network_goes_with_every_prediction_and_schedule(net: str, learn_variance: bool) -> None:
+def test_every_network_meets_every_schedule_and_every_prediction(net: str, learn_variance: bool) -> None:
     made, kind = built(), net.partition("_")[0]
     cfg = compose("train", [f"data.shape=[{','.join(map(str, SHAPE))}]", f"net={net}"])
     small = {k: v for k, v in SMALL[kind].items() if k in cfg.net}
