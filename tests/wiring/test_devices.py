@@ -10,7 +10,6 @@ import torch
 
 from difflab.runs import Run, read_metrics
 
-
 # What learns beside the network has to be the same on both.
 LEARNING = ("times=loss_aware", "times.levels=4", "times.history=2", "weighting=learned_uncertainty")
 

@@ -3,7 +3,8 @@
 The options of a group are composed and built once, and their objects crossed: a group's file refers to the data and to
 nothing else (a test below), so what becomes of an option can't depend on the options of the other groups. Training
 depends on schedule, prediction, weighting, times, objective and coupling; sampling on schedule, prediction, sampler,
-grid and guidance. Couplings and guidances take turns; a network, which sees neither, meets each schedule and prediction.
+grid and guidance. Couplings and guidances take turns; a network, which sees neither,
+meets each schedule and each prediction.
 """
 
 import copy
