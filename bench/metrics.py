@@ -12,8 +12,9 @@ from torch import Tensor
 from torchmetrics.image.fid import _compute_fid
 
 from difflab.metrics.efficientnet_lite0 import EfficientNetLite0
-from difflab.metrics.extractor import features
-from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.extractor import read
+from difflab.metrics.frechet import distance
+from difflab.metrics.gaussian import Gaussian
 
 N, DIM, IMAGES = 4000, 2048, 4096
 
@@ -36,8 +37,8 @@ def main() -> None:
     print(f"Frechet distance of {N} x {DIM} features: {ours_s:.2f} s ({ours:.6f})")
     print(f"the same by torchmetrics: {theirs_s:.2f} s ({other:.6f})")
     extractor, images = EfficientNetLite0(64), torch.randint(0, 256, (IMAGES, 1, 32, 32), dtype=torch.uint8)
-    features(extractor, images[:64])
-    seconds, _ = timed(lambda: features(extractor, images))
+    read(extractor, images[:64])
+    seconds, _ = timed(lambda: read(extractor, images))
     print(f"EfficientNet-Lite0: {IMAGES / seconds:.0f} images/s")
 
 

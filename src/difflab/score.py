@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 from difflab.data.images import Images
 from difflab.data.module import ImageData
 from difflab.instantiate import build
+from difflab.metrics.reference import RealPictures
 from difflab.metrics.suite import Suite
 from difflab.progress import images_bar
 from difflab.rng import generator
@@ -24,10 +25,8 @@ def suite(cfg: DictConfig, data: ImageData, device: torch.device) -> Suite | Non
         return None
     return Suite(
         build({**cfg.metrics.extractor, "device": str(device)}),
-        _reference(data.train, cfg.metrics.reference_n),
-        f"{cfg.data.name}/train",
+        RealPictures(_reference(data.train, cfg.metrics.reference_n), f"{cfg.data.name}/train"),
+        {name: build(measure) for name, measure in cfg.figures.items()},
         seed=0,
-        kid_subsets=cfg.metrics.kid_subsets,
-        kid_subset_size=cfg.metrics.kid_subset_size,
         bars=images_bar,
     )

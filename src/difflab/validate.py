@@ -9,10 +9,10 @@ AT_LEAST_ONE = (
     "train.total_nimg", "train.batch_size", "train.accumulate", "trainer.devices",
     "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch", "callbacks.evaluation.every_nimg",
     "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
-    "callbacks.checkpoint.every_nimg", "metrics.reference_n", "metrics.kid_subsets", "batch",
+    "callbacks.checkpoint.every_nimg", "metrics.reference_n", "figures.kid.subsets", "batch",
     "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
 )  # fmt: skip
-AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "metrics.kid_subset_size")  # a covariance of one is none
+AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "figures.kid.subset_size")  # a covariance of one is none
 ABOVE_ZERO = (
     "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
     "grid.sigma_min", "grid.sigma_max", "grid.rho", "grid.base.sigma_min", "grid.base.sigma_max", "grid.base.rho",

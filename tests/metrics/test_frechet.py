@@ -6,7 +6,8 @@ import torch
 from scipy.linalg import sqrtm
 
 from difflab.errors import DifflabError
-from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.frechet import distance
+from difflab.metrics.gaussian import Gaussian
 
 
 def sample(n: int, d: int, seed: int, shift: float = 0.0) -> torch.Tensor:

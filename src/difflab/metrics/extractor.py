@@ -1,6 +1,7 @@
 """What turns pictures into features, and the one pass that does it."""
 
-from typing import Protocol, runtime_checkable
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float32, UInt8
@@ -10,14 +11,21 @@ from difflab.errors import DifflabError
 from difflab.progress import Bars, silent
 
 
+class Reading(NamedTuple):
+    """What an extractor reads in pictures; every figure is computed from it alone."""
+
+    features: Float32[Tensor, "n d"]
+    logits: Float32[Tensor, "n k"] | None = None  # of its classes, where it is a classifier
+
+
 @runtime_checkable
 class Extractor(Protocol):
     """A frozen network as a plain object, not a module: no checkpoint, EMA or optimiser ever sees it."""
 
     name: str
     """Such as "efficientnet_lite0"."""
-    prefix: str
-    """The name of its Frechet distance: "fid" for the paper's Inception only, "fd_<name>" for any other."""
+    names: Mapping[str, str]
+    """What papers call figures that are counted with it, such as {"fd": "fid"}; the others are `fd_<name>`."""
     dim: int
     """Features per picture."""
     weights_sha256: str
@@ -27,15 +35,15 @@ class Extractor(Protocol):
     batch: int
     """Pictures per call that run fastest on a processor."""
 
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b d"]:
-        """Features of grey (repeated into RGB on purpose) or RGB pictures."""
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
+        """Features of grey (repeated into RGB on purpose) or RGB pictures, and class logits if it has any."""
         ...
 
 
-def features(
+def read(
     extractor: Extractor, images: UInt8[Tensor, "n c h w"], bars: Bars = silent, text: str = "features"
-) -> Float32[Tensor, "n d"]:
-    """Features of all pictures, on the processor, computed `extractor.batch` at a time.
+) -> Reading:
+    """The reading of all pictures, on the processor, `extractor.batch` at a time.
 
     Raises:
         DifflabError: pictures that are neither grey nor RGB.
@@ -45,9 +53,16 @@ def features(
             f"{extractor.name} reads grey (1) or RGB (3) channels, the pictures have {images.shape[1]}: "
             "set data.shape=[3,H,W]"
         )
-    rows = [torch.empty(0, extractor.dim)]
+    parts = [Reading(torch.empty(0, extractor.dim))]
     with bars(text, len(images)) as advance:
         for chunk in images.split(extractor.batch):
-            rows.append(extractor(chunk).cpu())
+            features, logits = extractor(chunk)
+            parts.append(Reading(features.cpu(), None if logits is None else logits.cpu()))
             advance(len(chunk))
-    return torch.cat(rows)
+    return join(parts)
+
+
+def join(parts: Sequence[Reading]) -> Reading:
+    """One reading of several, in their order."""
+    logits = [part.logits for part in parts if part.logits is not None]
+    return Reading(torch.cat([part.features for part in parts]), torch.cat(logits) if logits else None)

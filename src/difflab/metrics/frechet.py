@@ -6,40 +6,22 @@ Dowson & Landau 1982; as a figure of samples: Heusel et al. 2017 (https://arxiv.
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Float64
-from torch import Tensor
 
-from difflab.errors import DifflabError
+from difflab.metrics.extractor import Reading
+from difflab.metrics.gaussian import Gaussian
+from difflab.metrics.measure import Value
+from difflab.metrics.reference import Reference
 
 
 @dataclass(frozen=True)
-class Gaussian:
-    """A mean and a root of the covariance: cov = root' root, with as many rows as are at hand."""
+class FrechetDistance:
+    """fd: between the Gaussians of the samples' features and of the reference's."""
 
-    mean: Float64[Tensor, "d"]
-    root: Float64[Tensor, "k d"]
-
-    @staticmethod
-    def of_features(features: Float[Tensor, "n d"]) -> "Gaussian":
-        """The Gaussian with the mean and the unbiased (n - 1) covariance of the rows; no matrix is squared.
-
-        Raises:
-            DifflabError: fewer than two rows have no covariance.
-        """
-        n, d = features.shape
-        if n < 2:
-            raise DifflabError(f"a Frechet distance needs 2 pictures a side, here {n}: raise metrics.n")
-        x = features.double()
-        root = (x - x.mean(0)) / (n - 1) ** 0.5
-        return Gaussian(x.mean(0), torch.linalg.qr(root, mode="r").R if n > d else root)
-
-    @staticmethod
-    def of_moments(mean: Float64[Tensor, "d"], cov: Float64[Tensor, "d d"]) -> "Gaussian":
-        """The Gaussian of two moments; eigenvalues below rounding, negative ones too, count as 0."""
-        values, vectors = torch.linalg.eigh(cov)
-        rounding = len(mean) * torch.finfo(torch.float64).eps * values.abs().max()
-        scale = torch.where(values > rounding, values, 0).sqrt()
-        return Gaussian(mean, scale[:, None] * vectors.T)
+    def __call__(self, made: Reading, real: Reference, seed: int) -> list[Value]:
+        n, d = made.features.shape
+        bias = f"n={n} is below the {d} features, so the distance is far too high: compare at equal n only"
+        value = distance(real.gaussian, Gaussian.of_features(made.features))
+        return [Value("fd", value, None, {"warning": bias} if n < d else {})]
 
 
 def distance(p: Gaussian, q: Gaussian) -> float:

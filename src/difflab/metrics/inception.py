@@ -4,16 +4,22 @@ import io
 from pathlib import Path
 
 import torch
-from jaxtyping import Float32, UInt8
+from jaxtyping import UInt8
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from difflab.errors import DifflabError
 from difflab.metrics import weights as weights_file
+from difflab.metrics.extractor import Reading
 from difflab.pixels import to_rgb
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
 SHA256_PREFIX = "6726825d"
+# The figures that papers count with it, by the names there.
+PUBLISHED = {
+    "fd": "fid", "fd_infinity": "fid_infinity", "kid": "kid", "inception_score": "inception_score",
+    "precision": "precision", "recall": "recall", "density": "density", "coverage": "coverage",
+}  # fmt: skip
 
 
 class Inception:
@@ -25,7 +31,7 @@ class Inception:
     Args:
         weights: the file; None looks in torch.hub's checkpoint folder and fetches it there if need be.
         sha256: how the file's hash starts. With another file than the paper's, figures are called
-            "fd_inception", not "fid".
+            "fd_inception" and so on, not "fid".
 
     Raises:
         DifflabError: no file and no network, or a file with another hash.
@@ -39,14 +45,14 @@ class Inception:
     def __init__(self, weights: str | Path | None = None, sha256: str = SHA256_PREFIX, device: str = "cpu") -> None:
         path = _fetched() if weights is None else Path(weights).expanduser()
         state, self.weights_sha256 = weights_file.load(path, sha256)
-        self.prefix = "fid" if self.weights_sha256.startswith(SHA256_PREFIX) else "fd_inception"
+        self.names = PUBLISHED if self.weights_sha256.startswith(SHA256_PREFIX) else {}
         self.device = torch.device(device)
         self._net = _fused(_network(state)).to(self.device).to(memory_format=torch.channels_last)
 
     @torch.inference_mode()
-    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b d"]:
-        """Features of grey (repeated into RGB on purpose) or RGB pictures."""
-        return self._net(to_rgb(images.to(self.device)))[0]
+    def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
+        """Features of grey (repeated into RGB on purpose) or RGB pictures, and the logits of 1008 classes."""
+        return Reading(*self._net(to_rgb(images.to(self.device))))
 
 
 def _network(state: dict[str, Tensor]) -> nn.Module:
@@ -56,7 +62,9 @@ def _network(state: dict[str, Tensor]) -> nn.Module:
     copy = io.BytesIO()
     torch.save(state, copy)
     copy.seek(0)
-    return FeatureExtractorInceptionV3("inception-v3-compat", ["2048"], feature_extractor_weights_path=copy)
+    return FeatureExtractorInceptionV3(
+        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy
+    )
 
 
 def _fused(net: nn.Module) -> nn.Module:

@@ -9,7 +9,28 @@ import torch
 from jaxtyping import Float, Float64
 from torch import Tensor
 
+from difflab import rng
 from difflab.errors import DifflabError
+from difflab.metrics.extractor import Reading
+from difflab.metrics.measure import LeftOut, Value
+from difflab.metrics.protocol import Entry
+from difflab.metrics.reference import Reference
+
+
+@dataclass(frozen=True)
+class KernelDistance:
+    """kid: the mean over `subsets` seeded subsets of `subset_size` pictures a side, cut to the smaller set."""
+
+    subsets: int = 50
+    subset_size: int = 500
+
+    def __call__(self, made: Reading, real: Reference, seed: int) -> list[Value]:
+        if real.features is None:
+            raise LeftOut("kid", "the reference holds moments alone, no features")
+        generator = rng.generator(seed, "kid")
+        found = kid(real.features, made.features, self.subsets, self.subset_size, generator)
+        drawn: dict[str, Entry] = {"kid_subsets": found.subsets, "kid_subset_size": found.subset_size}
+        return [Value("kid", found.mean, found.std, drawn)]
 
 
 @dataclass(frozen=True)
@@ -38,7 +59,7 @@ def kid(
     if size < 2 or subsets < 1:
         raise DifflabError(
             f"KID needs subsets of 2 pictures, here {subsets} of {size} out of {len(p)} and {len(q)}: "
-            "raise metrics.n, metrics.kid_subset_size or metrics.kid_subsets"
+            "raise metrics.n, figures.kid.subset_size or figures.kid.subsets"
         )
     draws = [mmd2(_draw(p, size, generator), _draw(q, size, generator)) for _ in range(subsets)]
     values = torch.tensor(draws, dtype=torch.float64)
