@@ -47,7 +47,7 @@ doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji
 	$(DIFFLAB) doctor $(ARGS)
 
 test: $(VENV)/.installed-dev ## run the tests, without the slow ones
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-all: $(VENV)/.installed-dev ## run all tests
 	$(BIN)/python -m pytest -m ''

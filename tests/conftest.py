@@ -5,9 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import torch
 
 from difflab.cli import main
 from difflab.runs import Run
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_thread_a_worker() -> None:
+    """Tests side by side would otherwise each take all cores, and wait for each other."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
+        torch.set_num_threads(1)
 
 
 @pytest.fixture(scope="session", autouse=True)
