@@ -11,7 +11,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate explain doctor test test-all lint data-emoji bench
+.PHONY: help install train sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -39,6 +39,12 @@ sample: install ## make pictures with a run: make sample FROM=runs/... N=64
 
 evaluate: install ## score a run against its data: make evaluate FROM=runs/...
 	$(DIFFLAB) evaluate from=$(FROM) $(ARGS)
+
+novelty: install ## is it new? samples beside their nearest training pictures: make novelty FROM=runs/...
+	$(DIFFLAB) novelty from=$(FROM) $(ARGS)
+
+likelihood: install ## bits per dimension of held-out pictures: make likelihood FROM=runs/...
+	$(DIFFLAB) likelihood from=$(FROM) $(ARGS)
 
 explain: install ## draw what diffusion does: make explain ARGS="schedule=rectified", or of a run: make explain FROM=runs/...
 	$(DIFFLAB) explain $(if $(FROM),from=$(FROM)) $(ARGS)

@@ -1,5 +1,6 @@
 """From a composed configuration to the objects of the core; refuses what cannot work together."""
 
+import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -79,6 +80,15 @@ def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
     """A run's configuration `base` with the sampler, the grid and the guidance of `cfg`."""
     base.sampler, base.grid, base.guidance = cfg.sampler, cfg.grid, cfg.guidance
     return base
+
+
+def with_steps(cfg: DictConfig, steps: int) -> DictConfig:
+    """A copy of `cfg` whose grid has `steps` steps, where it has a number of them."""
+    cfg = copy.deepcopy(cfg)
+    for grid in (cfg.grid, cfg.grid.get("base")):
+        if grid is not None and "steps" in grid:
+            grid.steps = steps
+    return cfg
 
 
 def device(trainer: DictConfig) -> torch.device:

@@ -11,7 +11,9 @@ from difflab.files import conf_dir
 VERBS = {
     "train": "train a model: difflab train experiment=cifar_cosine train.seed=1",
     "sample": "make pictures with a run: difflab sample from=RUN n=64 seed=0 out=DIR",
-    "evaluate": "score a run against its data: difflab evaluate from=RUN",
+    "evaluate": "score any pictures: difflab evaluate from=RUN, or from=FOLDER data=cifar10",
+    "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
+    "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
@@ -81,8 +83,8 @@ def _run(verb: str, overrides: list[str], show: bool) -> int:
 
 
 def _help() -> str:
-    verbs = "\n".join(f"  {verb:<10}{text}" for verb, text in VERBS.items())
-    flags = "\n".join(f"  {flag:<10}{text}" for flag, text in FLAGS.items())
+    verbs = "\n".join(f"  {verb:<12}{text}" for verb, text in VERBS.items())
+    flags = "\n".join(f"  {flag:<12}{text}" for flag, text in FLAGS.items())
     return f"usage: difflab VERB [key=value ...]\n\nverbs:\n{verbs}\n\noptions:\n{flags}"
 
 

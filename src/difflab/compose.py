@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from typing import Any
 
@@ -11,19 +11,20 @@ from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryV
 
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.runs import Run, find_run
+from difflab.runs import Run, find_run, is_of_a_run, user_path
 from difflab.validate import validate
 
 # Settings with a number that null switches off.
 MAY_BE_NULL = (
     "train.minutes", "train.grad_clip", "ema.rampup", "data.sigma_data", "callbacks.samples.every_nimg",
-    "callbacks.evaluation.every_nimg", "callbacks.throughput.every_nimg", "callbacks.checkpoint.every_nimg",
-    "metrics.reference_n", "grid.end",
+    "callbacks.evaluation.proxy.every_nimg", "callbacks.evaluation.full.every_nimg", "callbacks.best.figure",
+    "callbacks.throughput.every_nimg", "callbacks.checkpoint.every_nimg",
+    "metrics.reference_n", "grid.end", "vlb.levels_per_picture", "vlb.sigma_min", "ode.probes", "ode.sigma_min",
 )  # fmt: skip
-NEED_A_RUN = ("sample", "evaluate")
+NEED_A_RUN = ("sample", "likelihood")
 MAY_HAVE_A_RUN = ("explain",)
 # What they take over from it, unless it is overridden.
-INHERITED = ("data", "sampler", "grid", "guidance", "metrics", "trainer")
+INHERITED = ("data", "schedule", "sampler", "grid", "guidance", "metrics", "trainer")
 
 
 def compose(verb: str, overrides: list[str]) -> DictConfig:
@@ -32,12 +33,17 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     Raises DifflabError for a name that does not exist ("did you mean"), a value of the wrong type, and text
     that can't be read.
     """
-    given = dict(o.split("=", 1) for o in overrides if "=" in o)
+    overrides = [_quoted(o) for o in overrides]
+    given = {key: _unquoted(text) for key, text in (o.split("=", 1) for o in overrides if "=" in o)}
     _check_form(overrides)
     if given.get("resume", "null") != "null":
         return _resumed(given["resume"], [o for o in overrides if not o.startswith("resume=")])
     if verb in NEED_A_RUN:
         _inherit(_named_run(verb, given))
+    if verb == "novelty" and not given.get("from"):
+        _named_run(verb, given)  # says that it is missing
+    if verb in ("evaluate", "novelty"):
+        _offer_for_evaluation(given)
     if verb in MAY_HAVE_A_RUN and given.get("from", "null") != "null":
         overrides = [*_of_the_run(_named_run(verb, given), verb, overrides), *overrides]
     cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
@@ -184,6 +190,60 @@ def _named_run(verb: str, given: dict[str, str]) -> Run:
     return find_run(given["from"])
 
 
+# What an evaluation takes where there is no run; a set of pictures was sampled by others.
+_WITHOUT_A_RUN = {"metrics": "efficientnet_lite0", "trainer": "cpu", "sampler": None, "grid": None, "guidance": None}
+
+
+def _offer_for_evaluation(given: dict[str, str]) -> None:
+    """Offer as `of_the_run` what the named run has chosen, or what stands in for it.
+
+    Raises DifflabError where neither pictures nor a reference are named, or no data, or a sampler for pictures.
+    """
+    name, reference = (given.get(key, "null") for key in ("from", "reference"))
+    if name == reference == "null":
+        raise DifflabError(
+            "from= is missing: name a run, a checkpoint, a folder or an .npz of pictures, as in `difflab evaluate "
+            "from=runs/fashion_cosine/<time>`; or a reference=... alone, to build or inspect it"
+        )
+    if name != "null" and is_of_a_run(user_path(name)):
+        _inherit(find_run(name))
+        return
+    if name != "null" and not user_path(name).exists():
+        raise DifflabError(
+            f"from={name}: there is no such run, checkpoint, folder or .npz; `ls -d runs/*/*` lists runs"
+        )
+    _check_without_a_run(name, reference, given)
+    store = {group: _option(group, option) for group, option in _WITHOUT_A_RUN.items()}
+    _store(store | {"data": {}})
+
+
+def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> None:
+    who = "the reference alone" if name == "null" else f"from={name}, which is no run (it has no config.yaml),"
+    for key in ("weights", "sampler", "grid", "guidance"):
+        if key in given:
+            raise DifflabError(f"{key}={given[key]}: {who} has nothing to sample with; leave {key} out")
+    if "data" not in given and reference in ("null", "train", "val"):
+        raise DifflabError(
+            f"data= is missing: {who} does not say what to compare with; name a data set, such as data=cifar10, or a "
+            "folder or .npz with reference=..."
+        )
+
+
+def _quoted(override: str) -> str:
+    """A path such as checkpoints/snapshot-nimg=000012800.ckpt in the quotes that Hydra wants around its `=`."""
+    key, _, value = override.partition("=")
+    return f'{key}="{value}"' if "=" in value and re.fullmatch(r"[\w./~$=+-]+", value) else override
+
+
+def _unquoted(text: str) -> str:
+    return text[1:-1] if len(text) > 1 and text[0] == text[-1] and text[0] in "'\"" else text
+
+
+def _option(group: str, option: str | None) -> Any:
+    """What an option's file holds."""
+    return {} if option is None else OmegaConf.to_container(OmegaConf.load(conf_dir() / group / f"{option}.yaml"))
+
+
 def _of_the_run(run: Run, verb: str, overrides: list[str]) -> list[str]:
     """The overrides that choose the run's own for every group that is not named; a tracker is asked for by name."""
     cfg, named = run.read_config(), {o.split("=")[0] for o in overrides}
@@ -194,11 +254,15 @@ def _of_the_run(run: Run, verb: str, overrides: list[str]) -> list[str]:
 
 def _inherit(run: Run, groups: Iterable[str] = INHERITED) -> None:
     """Offer the run's own choices as the option `of_the_run` of their groups."""
+    cfg = run.read_config()
+    _store({group: OmegaConf.to_container(cfg[group]) for group in groups})
+
+
+def _store(nodes: Mapping[str, Any]) -> None:
     from hydra.core.config_store import ConfigStore
 
-    cfg = run.read_config()
-    for group in groups:
-        ConfigStore.instance().store(group=group, name="of_the_run", node=OmegaConf.to_container(cfg[group]))
+    for group, node in nodes.items():
+        ConfigStore.instance().store(group=group, name="of_the_run", node=node)
 
 
 def _resumed(name: str, overrides: list[str]) -> DictConfig:

@@ -1,5 +1,6 @@
 """Files that are whole or absent, and the folders that come with the package."""
 
+import hashlib
 import json
 import os
 from collections.abc import Iterator
@@ -31,6 +32,12 @@ def write_json(path: Path, value: Any) -> None:
     """Write `value` as indented JSON, whole or not at all."""
     with replacing(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
+
+
+def file_digest(path: Path) -> str:
+    """sha256 of a file's content."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def conf_dir() -> Path:

@@ -42,9 +42,16 @@ class Generation:
         """The pictures of the streams `indices` of `seed`, `batch` at a time, with a progress bar."""
         with images_bar("samples", len(indices)) as advance:
             for start in range(0, len(indices), batch):
-                x = last(self.steps(denoise, seed, indices[start : start + batch], device))
-                yield to_uint8(x).cpu()
-                advance(len(x))
+                made = self.batch(denoise, seed, indices[start : start + batch], device)
+                yield made
+                advance(len(made))
+
+    @torch.inference_mode()
+    def batch(
+        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> UInt8[Tensor, "b c h w"]:
+        """The pictures of the streams `indices` of `seed`, at once."""
+        return to_uint8(last(self.steps(denoise, seed, indices, device))).cpu()
 
     def steps(
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"

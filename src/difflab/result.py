@@ -23,12 +23,19 @@ def write_result(recorder: Recorder, figures: Sequence[Figure], nimg: int, img_p
         "nimg": nimg,
         "wall_s": round(recorder.wall_s, 1),
         "img_per_s": img_per_s and round(img_per_s, 1),
+        **environment(),
+    }
+    write_json(recorder.run.result, result)
+    return result
+
+
+def environment() -> dict[str, Any]:
+    """What code is at work: git, python and packages."""
+    return {
         "git": git_commit(),
         "python": platform.python_version(),
         "packages": {name: version(name) for name in PACKAGES},
     }
-    write_json(recorder.run.result, result)
-    return result
 
 
 def git_commit() -> str | None:

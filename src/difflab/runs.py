@@ -2,8 +2,11 @@
 
 config.yaml            the resolved configuration
 metrics.jsonl          one JSON object a line: nimg, wall_s and what was measured then
+figures.jsonl          one JSON object a figure: nimg, its row in metrics.jsonl, value, error and protocol
 checkpoints/last.ckpt  weights, average, optimiser, position
+checkpoints/best.ckpt  the average with the best figure, if callbacks.best asks for it
 checkpoints/snapshot-nimg=000012800.ckpt  averaged weights of the young run
+checkpoints/power-nimg=000012800.ckpt  power-function averages, from which one of any length is made
 samples/               grids from fixed seeds, reverse.gif
 result.json            the final figures, each with its protocol
 wandb/                 the offline run
@@ -24,9 +27,10 @@ from difflab.files import replacing
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory, existing or about to be filled."""
+    """A run directory, existing or about to be filled; `chosen` is a checkpoint in it other than the last one."""
 
     path: Path
+    chosen: Path | None = None
 
     @property
     def config(self) -> Path:
@@ -39,6 +43,14 @@ class Run:
     @property
     def checkpoint(self) -> Path:
         return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def figures(self) -> Path:
+        return self.path / "figures.jsonl"
 
     @property
     def samples(self) -> Path:
@@ -71,19 +83,44 @@ def new_run(root: Path, experiment: str) -> Run:
 
 
 def find_run(name: str, key: str = "from") -> Run:
-    """The run at a path: its directory, or a file in it such as its checkpoint."""
-    path = Path(os.path.expandvars(name)).expanduser()
+    """The run at a path: its directory, or a file in it; a checkpoint other than the last is the run's `chosen` one.
+
+    Raises DifflabError where there is none, and for one to resume that is not the last.
+    """
+    path = user_path(name)
     if not path.exists():
         raise DifflabError(f"{key}={name}: there is no such run; `ls -d runs/*/*` lists what is here")
-    if path.is_file():
-        path = path.parent.parent if path.parent.name == "checkpoints" else path.parent
-    return Run(path)
+    if path.is_dir():
+        return Run(path)
+    run = Run(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
+    if path.suffix != ".ckpt" or path.name == run.checkpoint.name:
+        return run
+    if key == "resume":
+        raise DifflabError(f"resume={name}: a run goes on from its last checkpoint only; write resume={run.path}")
+    return Run(run.path, path)
+
+
+def is_of_a_run(path: Path) -> bool:
+    """Whether a path is a run's folder, a checkpoint, or a file beside a run's config.yaml."""
+    if path.is_dir():
+        return any((path / name).exists() for name in ("config.yaml", "checkpoints"))
+    return path.suffix == ".ckpt" or (path.is_file() and (path.parent / "config.yaml").is_file())
+
+
+def user_path(name: str) -> Path:
+    """A path as a user writes it, with ~ and $VARIABLES."""
+    return Path(os.path.expandvars(name)).expanduser()
 
 
 def read_metrics(run: Run) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line cut by a crash is left out."""
+    return read_rows(run.metrics)
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The objects of a file with one a line, none where there is no file; a last line cut by a crash is left out."""
     rows = []
-    for line in run.metrics.read_text().splitlines() if run.metrics.exists() else []:
+    for line in path.read_text().splitlines() if path.exists() else []:
         try:
             rows.append(json.loads(line))
         except json.JSONDecodeError:

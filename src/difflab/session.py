@@ -9,11 +9,13 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
+from difflab.checkpoints import load_checkpoint
 from difflab.errors import DifflabError
 from difflab.lit import Diffusion
+from difflab.power_weights import check_tracked
 from difflab.runs import Run, find_run, new_run
 from difflab.tracking import Recorder, close_loggers, open_loggers
-from difflab.weights import check_weights, denoiser_weights, load_checkpoint
+from difflab.weights import check_weights, denoiser_weights
 
 RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
 
@@ -28,12 +30,13 @@ class Checkpoint:
 
     @staticmethod
     def of(cfg: DictConfig, module: Diffusion) -> "Checkpoint":
-        """Raises DifflabError where its weights don't fit the network."""
+        """Raises DifflabError where its weights don't fit the network, or the run tracks other averages."""
         if cfg.resume is None:
             return Checkpoint()
         run = find_run(cfg.resume, "resume")
         contents = load_checkpoint(run.checkpoint)
         check_weights(module.denoiser, denoiser_weights(contents), run)
+        check_tracked(run, contents, cfg.callbacks.power_ema.sigma_rel)
         return Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
 
     def finished_run(self, cfg: DictConfig) -> Run | None:

@@ -11,7 +11,8 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.files import replacing
-from difflab.runs import Run, read_metrics
+from difflab.metrics.protocol import Figure
+from difflab.runs import Run, read_metrics, read_rows
 
 
 class Recorder:
@@ -29,9 +30,10 @@ class Recorder:
 
     def rewind(self, nimg: int, wall_s: float) -> None:
         """Forget rows later than the checkpoint that is resumed, and go on with its clock."""
-        rows = [row for row in read_metrics(self.run) if row["nimg"] <= nimg]
-        with replacing(self.run.metrics) as temporary:
-            temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
+        for path in (self.run.metrics, self.run.figures):
+            rows = [row for row in read_rows(path) if row["nimg"] <= nimg]
+            with replacing(path) as temporary:
+                temporary.write_text("".join(json.dumps(row) + "\n" for row in rows))
         self._start = time.monotonic() - wall_s
 
     def log(self, nimg: int, values: Mapping[str, float]) -> None:
@@ -40,6 +42,17 @@ class Recorder:
             file.write(json.dumps(row) + "\n")
         for logger in self.loggers:
             logger.log_metrics(row, step=nimg)
+
+    def figures(self, nimg: int, rows: Mapping[str, Figure]) -> None:
+        """Figures by the names of their rows: values to the curves, with errors and protocols to figures.jsonl."""
+        with self.run.figures.open("a") as file:
+            for name, figure in rows.items():
+                file.write(json.dumps({"nimg": nimg, "row": name, **figure.to_json()}) + "\n")
+        for logger in self.loggers:
+            if type(logger).__name__ == "WandbLogger":
+                protocols = {name: figure.protocol for name, figure in rows.items()}
+                logger.experiment.config.update({"figures": protocols}, allow_val_change=True)
+        self.log(nimg, {name: figure.value for name, figure in rows.items()})
 
     def picture(self, nimg: int, name: str, path: Path) -> None:
         """A PNG or GIF that lies in the run directory, sent to the trackers that show pictures."""

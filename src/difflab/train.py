@@ -49,7 +49,7 @@ def main(cfg: DictConfig) -> Run:
             trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
         if trainer.is_global_zero:
             module.to(assemble.device(cfg.trainer))  # Lightning has taken it off a GPU
-            finish(module, parts, recorder, cfg.metrics.n)
+            finish(module, parts, recorder)
             print(f"run: {recorder.run.path}")
     return recorder.run
 

@@ -7,23 +7,32 @@ from difflab.errors import DifflabError
 # None passes here: compose.py knows which settings null switches off.
 AT_LEAST_ONE = (
     "train.total_nimg", "train.batch_size", "train.accumulate", "trainer.devices",
-    "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch", "callbacks.evaluation.every_nimg",
+    "callbacks.samples.every_nimg", "callbacks.samples.n", "callbacks.samples.batch",
+    "callbacks.evaluation.proxy.every_nimg", "callbacks.evaluation.proxy.steps", "callbacks.evaluation.full.every_nimg",
     "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
-    "callbacks.checkpoint.every_nimg", "metrics.reference_n", "figures.kid.subsets", "batch",
-    "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
+    "callbacks.checkpoint.every_nimg", "callbacks.power_ema.snapshots", "metrics.reference_n", "figures.kid.subsets",
+    "batch", "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
+    "vlb.levels_per_picture", "ode.steps", "ode.probes",
 )  # fmt: skip
-AT_LEAST_TWO = ("callbacks.evaluation.n", "metrics.n", "figures.kid.subset_size")  # a covariance of one is none
+AT_LEAST_TWO = ("callbacks.evaluation.proxy.n", "metrics.n", "figures.kid.subset_size", "vlb.levels")
 ABOVE_ZERO = (
     "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
     "grid.sigma_min", "grid.sigma_max", "grid.rho", "grid.base.sigma_min", "grid.base.sigma_max", "grid.base.rho",
-    "grid.end", "grid.sigma_hat_max",
+    "grid.end", "grid.sigma_hat_max", "vlb.sigma_min", "ode.sigma_min", "ode.tolerance",
 )  # fmt: skip
-ZERO_OR_MORE = ("grid.churn", "grid.sigma_hat_min")
+ZERO_OR_MORE = ("callbacks.evaluation.share", "grid.churn", "grid.sigma_hat_min", "ode.twice")
 ONE_OF = {
     "logger.kind": ("wandb", "csv", "tensorboard", "none"),
     "logger.mode": ("auto", "online", "offline"),
     "grid.spacing": ("leading", "trailing", "linspace"),
     "grid.offset": (0, 1),
+    "split": ("val", "train"),
+    "vlb.spacing": ("t", "logsnr"),
+    "vlb.variance": ("auto", "posterior", "upper", "learned"),
+    "ode.solver": ("rk4", "heun", "adaptive"),
+    "ode.probe": ("rademacher", "gaussian"),
+    "ode.dequantisation": ("uniform", "truncated_normal"),
+    "resize": ("crop", "pad", "squash"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Weights out of a run's checkpoint: nothing unsafe is loaded, nothing that does not fit."""
+"""Weights out of a run's checkpoints: nothing that does not fit."""
 
 from pathlib import Path
 from typing import Any
@@ -6,42 +6,61 @@ from typing import Any
 import torch
 
 from difflab import assemble
+from difflab.checkpoints import load_checkpoint
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.guidance import Snapshots
+from difflab.power_ema import gamma_of
+from difflab.power_weights import KEY, Weights, power_average
 from difflab.runs import Run
 
 
-def load_checkpoint(path: Path) -> dict[str, Any]:
-    """The checkpoint's contents, tensors and plain values only.
-
-    Raises DifflabError for a file that is absent, truncated or holds anything else.
-    """
-    if not path.is_file():
-        raise DifflabError(f"{path} does not exist: the run was stopped before its first checkpoint; train it again")
-    try:
-        contents: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch raises half a dozen kinds for a broken file
-        raise DifflabError(
-            f"{path} ({path.stat().st_size:,} bytes) is not a whole checkpoint of plain tensors "
-            f"({type(error).__name__}): copy it again, or train again from the run's config.yaml"
-        ) from error
-    return contents
-
-
 def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, Any]]:
-    """The run's denoiser in eval mode with its averaged ("ema") or last ("raw") weights, and its checkpoint.
+    """The run's denoiser in eval mode, and the checkpoint it is from: the run's `chosen` one, else the last.
 
-    Raises DifflabError where the weights don't fit the network of the run's config.
+    weights: "ema", the average while training; "raw", those of the last step; "power:0.08", the power-function average
+    of that length (EDM2's sigma_rel).
+
+    Raises DifflabError for other words, for what the checkpoint has not, and for weights that don't fit the network of
+    the run's config.
     """
-    if weights not in ("ema", "raw"):
-        raise DifflabError(f"weights={weights}: a run has the weights ema (averaged) and raw (of the last step)")
-    checkpoint = load_checkpoint(run.checkpoint)
+    sigma_rel = power_length(weights)
+    checkpoint = load_checkpoint(run.chosen or run.checkpoint)
     denoiser = assemble.denoiser(run.read_config())
-    raw = denoiser_weights(checkpoint)
-    check_weights(denoiser, raw, run)
-    denoiser.load_state_dict(raw | (checkpoint["ema"] if weights == "ema" else {}))
+    plain = denoiser_weights(checkpoint) if "state_dict" in checkpoint else denoiser.state_dict()
+    averaged = _average(run, checkpoint, weights) if sigma_rel is None else power_average(run, checkpoint, sigma_rel)
+    check_weights(denoiser, plain | averaged, run)
+    denoiser.load_state_dict(plain | averaged)
     return denoiser.eval(), checkpoint
+
+
+def power_length(weights: str) -> float | None:
+    """The length of weights=power:0.08; None for the words ema and raw. Raises DifflabError for anything else."""
+    word, _, length = weights.partition(":")
+    if weights in ("ema", "raw"):
+        return None
+    if word != "power":
+        raise DifflabError(
+            f"weights={weights}: a run has the weights ema (averaged), raw (of the last step) and, of any other EMA "
+            "length, power:0.08"
+        )
+    try:
+        sigma_rel = float(length)
+    except ValueError:
+        raise DifflabError(
+            f"weights={weights}: an EMA length is a share of the run, as in weights=power:0.08"
+        ) from None
+    gamma_of(sigma_rel)
+    return sigma_rel
+
+
+def _average(run: Run, checkpoint: dict[str, Any], weights: str) -> Weights:
+    """Of "ema" the average, of "raw" nothing."""
+    has = {"ema": "ema" in checkpoint, "raw": "state_dict" in checkpoint, "power:0.08": KEY in checkpoint}
+    if not has[weights]:
+        there = " and ".join(word for word, is_there in has.items() if is_there) or "none"
+        raise DifflabError(f"weights={weights}: {run.chosen or run.checkpoint} has {there}; choose one, or the run")
+    return checkpoint["ema"] if weights == "ema" else {}
 
 
 def snapshot_path(run: Run, nimg: int) -> Path:
@@ -98,7 +117,7 @@ def check_weights(denoiser: Denoiser, weights: dict[str, torch.Tensor], run: Run
     if differing:
         first = differing[0]
         raise DifflabError(
-            f"{run.checkpoint} has another network than the configuration: {len(differing)} of {len(here)} weights "
-            f"differ, such as {first} ({there.get(first, 'absent')} there, {here.get(first, 'absent')} here): "
-            f"resume without overriding net, or start a new run"
+            f"{run.chosen or run.checkpoint} has another network than the configuration: {len(differing)} of "
+            f"{len(here)} weights differ, such as {first} ({there.get(first, 'absent')} there, "
+            f"{here.get(first, 'absent')} here): resume without overriding net, or start a new run"
         )

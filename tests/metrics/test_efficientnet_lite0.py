@@ -30,7 +30,7 @@ def same(x, kernel, stride):
 
 
 def plain(images, stages=((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))):
-    """Convolution, batch-norm, activation: one after the other, nothing folded."""
+    """Features and logits by convolution, batch-norm, activation: one after the other, nothing folded."""
     state = torch.load(WEIGHTS, weights_only=True)
 
     def layer(x, conv, norm, stride=1):
@@ -51,7 +51,8 @@ def plain(images, stages=((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1)
             y = layer(y, f"{at}_project_conv", f"{at}_bn2")
             x = x + y if x.shape == y.shape else y
             block += 1
-    return relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+    features = relu6(layer(x, "_conv_head", "_bn1")).mean((2, 3))
+    return features, features @ state["_fc.weight"].T + state["_fc.bias"]
 
 
 @pytest.mark.parametrize(("channels", "height"), [(1, 32), (3, 32), (3, 100)])
@@ -59,8 +60,11 @@ def test_agrees_with_the_plain_network(extractor, channels, height):
     images = torch.randint(0, 256, (8, channels, height, height), dtype=torch.uint8)
     x = interpolate(images.float().expand(-1, 3, -1, -1), (64, 64), mode="bilinear", antialias=True) / 255
     mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
-    expected = plain((x - mean[:, None, None]) / std[:, None, None])
-    assert (extractor(images).features - expected).norm() < 2e-5 * expected.norm()
+    features, logits = plain((x - mean[:, None, None]) / std[:, None, None])
+    found = extractor(images)
+    assert (found.features - features).norm() < 2e-5 * features.norm()
+    assert (found.logits - logits).abs().max() < 1e-4 * logits.abs().max()
+    assert torch.equal(found.logits.argmax(1), logits.argmax(1))
 
 
 def test_a_picture_has_the_same_features_in_any_batch(extractor):

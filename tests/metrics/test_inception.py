@@ -1,4 +1,4 @@
-"""FID and KID beside torch-fidelity's and torchmetrics', all three on one random Inception and the same pictures."""
+"""FID, KID, IS, precision and recall beside torch-fidelity's and torchmetrics', on one random Inception."""
 
 import urllib.error
 
@@ -8,14 +8,17 @@ import torch_fidelity
 from torch import nn
 from torch.utils.data import Dataset
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
+from torchmetrics.image.inception import InceptionScore as InceptionScoreMetric
 from torchmetrics.image.kid import KernelInceptionDistance
 
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Extractor, read
-from difflab.metrics.frechet import distance
-from difflab.metrics.gaussian import Gaussian
+from difflab.metrics.frechet import FrechetDistance
 from difflab.metrics.inception import Inception
-from difflab.metrics.kid import kid
+from difflab.metrics.inception_score import InceptionScore
+from difflab.metrics.kid import KernelDistance
+from difflab.metrics.precision_recall import PrecisionRecall
+from difflab.metrics.reference import Reference
 
 N = 20
 
@@ -50,7 +53,8 @@ class Once(nn.Module):
 @pytest.fixture(scope="module")
 def pictures():
     g = torch.Generator().manual_seed(0)
-    made = torch.randint(0, 256, (N, 3, 32, 32), dtype=torch.uint8, generator=g)
+    made = torch.randint(0, 200, (N, 3, 32, 32), dtype=torch.uint8, generator=g)
+    made[:12] = made[:12] // 50 * 80  # far from all real ones
     real = torch.randint(0, 200, (N, 3, 32, 32), dtype=torch.uint8, generator=g)
     return made, real
 
@@ -58,33 +62,44 @@ def pictures():
 @pytest.fixture(scope="module")
 def ours(inception_file, pictures):
     extractor = Inception(inception_file[0], sha256=inception_file[1])
-    made, real = (read(extractor, images).features for images in pictures)
-    return {
-        "fid": distance(Gaussian.of_features(made), Gaussian.of_features(real)),
-        "kid": kid(real, made, 1, N, torch.Generator()).mean,
-    }
+    made, real = (read(extractor, images) for images in pictures)
+    measures = (FrechetDistance(), KernelDistance(1, N), InceptionScore(1), PrecisionRecall(3))
+    reference = Reference.of(real.features)
+    return {v.name: v.value for measure in measures for v in measure(made, reference, 0)}
 
 
 def test_agrees_with_torch_fidelity(inception_file, pictures, ours):
     made, real = (Items(images) for images in pictures)
     theirs = torch_fidelity.calculate_metrics(
-        input1=made, input2=real, cuda=False, fid=True, kid=True, kid_subset_size=N, kid_subsets=1,
+        input1=made, input2=real, cuda=False, fid=True, kid=True, kid_subset_size=N, kid_subsets=1, isc=True,
+        isc_splits=1, prc=True, prc_neighborhood=3, feature_extractor="inception-v3-compat",
         feature_extractor_weights_path=str(inception_file[0]), save_cpu_ram=True, verbose=False, batch_size=N,
         cache=False,
     )  # fmt: skip
-    assert ours["fid"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
+    assert ours["fd"] == pytest.approx(theirs["frechet_inception_distance"], rel=1e-5)
     assert ours["kid"] == pytest.approx(theirs["kernel_inception_distance_mean"], rel=1e-5)
+    assert ours["inception_score"] == pytest.approx(theirs["inception_score_mean"], rel=1e-5)
+    assert ours["precision"] == pytest.approx(theirs["precision"], rel=1e-5)
+    assert ours["recall"] == pytest.approx(theirs["recall"], rel=1e-5)
+    assert 0 < ours["precision"] < 1
+    assert ours["recall"] > 0
 
 
 def test_agrees_with_torchmetrics(inception_file, pictures, ours):
     net = Once(NoTrainInceptionV3("inception-v3-compat", ["2048"], str(inception_file[0]), antialias=False))
+    score = InceptionScoreMetric(
+        NoTrainInceptionV3("inception-v3-compat", ["logits_unbiased"], str(inception_file[0]), antialias=False),
+        splits=1,
+    )
     fid = FrechetInceptionDistance(net)
     kid = KernelInceptionDistance(net, subsets=1, subset_size=N)
     for images, real in zip(pictures, (False, True), strict=True):
         fid.update(images, real=real)
         kid.update(images, real=real)
-    assert ours["fid"] == pytest.approx(fid.compute().item(), rel=1e-5)
+    score.update(pictures[0])
+    assert ours["fd"] == pytest.approx(fid.compute().item(), rel=1e-5)
     assert ours["kid"] == pytest.approx(kid.compute()[0].item(), rel=1e-5)
+    assert ours["inception_score"] == pytest.approx(score.compute()[0].item(), rel=1e-5)
 
 
 def test_another_file_than_the_papers_is_not_called_fid(inception_file):

@@ -1,5 +1,6 @@
 """Two processes on one machine: one run directory, every image once, the same weights on both."""
 
+import json
 import os
 import subprocess
 import sys
@@ -8,23 +9,30 @@ from pathlib import Path
 import pytest
 import torch
 
-from difflab.runs import Run, read_metrics
+from difflab.cli import main
+from difflab.runs import Run, read_metrics, read_rows
 
 # What learns beside the network has to be the same on both.
 LEARNING = ("times=loss_aware", "times.levels=4", "times.history=2", "weighting=learned_uncertainty")
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("learning", [(), LEARNING], ids=["plain", "learning"])
-def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) -> None:
+def by_two(runs: Path, *overrides: str) -> tuple[Run, "subprocess.CompletedProcess[str]"]:
+    """A run of 1,024 images, and what it printed."""
     command = [
-        sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", f"runs={tmp_path}", "logger=none",
-        "metrics=none", "trainer.devices=2", "trainer.strategy=ddp", "train.total_nimg=1024", *learning,
+        sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", f"runs={runs}", "logger=none",
+        "trainer.devices=2", "trainer.strategy=ddp", "train.total_nimg=1024", *overrides,
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k != "DIFFLAB_RUN"}
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    (run,) = (Run(p) for p in tmp_path.glob("*/*"))
+    (run,) = (Run(p) for p in runs.glob("*/*"))
+    return run, done
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("learning", [(), LEARNING], ids=["plain", "learning"])
+def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) -> None:
+    run, done = by_two(tmp_path, "metrics=none", *learning)
     assert done.stdout.splitlines()[-1] == f"run: {run.path}"
     assert done.stdout.count("GFLOP/image") == 1
     checkpoint = torch.load(run.checkpoint, weights_only=True)
@@ -32,3 +40,16 @@ def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) ->
     if learning:
         assert checkpoint["state_dict"]["objective.times.seen"].sum() == 1024  # of both
     assert [row["nimg"] for row in read_metrics(run) if "loss" in row] == [256, 512, 768, 1024]
+
+
+@pytest.mark.slow
+def test_two_processes_have_the_figures_of_one(tmp_path: Path) -> None:
+    """n = 33 does not divide by two: the last sample of the second process is made for nothing."""
+    run, done = by_two(tmp_path / "runs", "metrics.n=33", "callbacks.evaluation.proxy.every_nimg=512")
+    out = tmp_path / "figures.json"
+    assert main(["evaluate", f"from={run.path}", "floor=false", f"out={out}", "trainer.devices=1"]) == 0
+    alone = {figure["name"]: figure["value"] for figure in json.loads(out.read_text())["figures"]}
+    together = {figure["name"]: figure["value"] for figure in json.loads(run.result.read_text())["figures"]}
+    assert together == pytest.approx(alone, rel=1e-4)
+    assert [row["nimg"] for row in read_rows(run.figures) if row["row"].startswith("proxy/fd")] == [512]
+    assert done.stdout.count("figures while training took") == 1

@@ -15,13 +15,14 @@ import torch
 from difflab import assemble
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.snapshots import KeptAverages
+from difflab.checkpoints import load_checkpoint
 from difflab.cli import main
 from difflab.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.runs import Run
 from difflab.tracking import Recorder
-from difflab.weights import kept_snapshots, load_checkpoint, load_denoiser, load_snapshot, snapshots_of
+from difflab.weights import kept_snapshots, load_denoiser, load_snapshot, snapshots_of
 from tests.conftest import train
 from tests.wiring.test_errors import refusal
 from tests.wiring.test_resume import assert_equal, contents, killed_after
@@ -38,6 +39,7 @@ SHORT = (
     "logger=none",
     "metrics=none",
     "callbacks.samples.every_nimg=null",
+    "callbacks.power_ema.sigma_rel=[]",
     "train.batch_size=8",
     "train.total_nimg=64",
 )
@@ -73,7 +75,7 @@ def test_an_interval_is_written_on_the_command_line(smoke: Run, tmp_path: Path) 
 def test_figures_name_the_guidance(smoke: Run, tmp_path: Path) -> None:
     out = tmp_path / "figures.json"
     assert main(["evaluate", f"from={smoke.path}", "n=16", f"out={out}", "guidance=autoguidance"]) == 0
-    made = json.loads(out.read_text())[0]["protocol"]
+    made = json.loads(out.read_text())["figures"][0]["protocol"]
     assert (made["guidance"], made["nfe"]) == (NAMES["autoguidance"], 8)
     assert json.loads(smoke.result.read_text())["figures"][0]["protocol"]["guidance"] == "NoGuidance()"
 

@@ -63,15 +63,3 @@ def test_group_of_another_verb_is_refused(smoke: Run, capsys: pytest.CaptureFixt
 def test_no_pictures_is_refused(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["sample", f"from={smoke.path}", "n=0"]) == 1
     assert "n=0" in capsys.readouterr().err
-
-
-def test_evaluate_prints_figures_and_the_floor(smoke: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "figures.json"
-    assert main(["evaluate", f"from={smoke.path}", "n=32", f"out={out}"]) == 0
-    figures = json.loads(out.read_text())
-    assert [f["name"].partition("_")[0] for f in figures] == ["fd", "kid", "fd", "kid"]
-    made, real = figures[0], figures[2]
-    assert made["protocol"]["n"] == real["protocol"]["n"] == 32
-    assert real["protocol"]["source"] == "fashion_mini/val"
-    assert real["value"] < made["value"]
-    assert capsys.readouterr().out.count("fd_efficientnet_lite0") == 2

@@ -9,6 +9,8 @@ from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.noise_loss import NoiseLoss
+from difflab.callbacks.plans import assemble_evaluation
+from difflab.callbacks.power_ema import PowerEma
 from difflab.callbacks.samples import Samples
 from difflab.callbacks.snapshots import KeptAverages
 from difflab.callbacks.throughput import Throughput
@@ -27,11 +29,12 @@ class Parts:
     noise_loss: NoiseLoss
     throughput: Throughput
     snapshots: KeptAverages
+    power_ema: PowerEma
     checkpoint: LastCheckpoint
 
     def all(self) -> list[pl.Callback]:
         parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation)
-        return [*(p for p in parts if p is not None), self.snapshots, self.checkpoint]
+        return [*(p for p in parts if p is not None), self.snapshots, self.power_ema, self.checkpoint]
 
 
 def assemble_callbacks(
@@ -39,9 +42,7 @@ def assemble_callbacks(
 ) -> Parts:
     c = cfg.callbacks
     ema = EmaWeights(**cfg.ema)
-    evaluation = (
-        None if scored is None else Evaluation(scored, generation, ema, recorder, **c.evaluation, batch=c.samples.batch)
-    )
+    evaluation = None if scored is None else assemble_evaluation(cfg, generation, scored, ema, recorder)
     cost = gflop_per_image(module.denoiser.net, cfg.data.shape)
     return Parts(
         ema=ema,
@@ -50,5 +51,6 @@ def assemble_callbacks(
         noise_loss=NoiseLoss(recorder, **c.noise_loss),
         throughput=Throughput(recorder, c.throughput.every_nimg, cost),
         snapshots=KeptAverages(ema, recorder, **c.snapshots),
+        power_ema=PowerEma(recorder, **c.power_ema),
         checkpoint=LastCheckpoint(recorder, **c.checkpoint),
     )

@@ -24,17 +24,18 @@ class KeptAverages(pl.Callback):
         self.ema, self.recorder, self.at = ema, recorder, at
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if trainer.is_global_zero and pl_module.stepped and self._passed(pl_module):
+        if trainer.is_global_zero and pl_module.stepped and passed(self.at, pl_module):
             contents: dict[str, Any] = {"nimg": pl_module.nimg}
             self.ema.on_save_checkpoint(trainer, pl_module, contents)
             WholeFiles().save_checkpoint(contents, snapshot_path(self.recorder.run, pl_module.nimg))
-
-    def _passed(self, module: Any) -> bool:
-        """Whether the optimiser step that has just ended passed one of the shares."""
-        return any(module.nimg_before < share * module.total_nimg <= module.nimg for share in self.at)
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Forget what a killed session kept later than the checkpoint: this one may train otherwise."""
         for nimg, path in kept_snapshots(self.recorder.run).items():
             if trainer.is_global_zero and nimg > checkpoint["nimg"]:
                 path.unlink()
+
+
+def passed(shares: Sequence[float], module: Any) -> bool:
+    """Whether the optimiser step that has just ended passed one of these shares of train.total_nimg."""
+    return any(module.nimg_before < share * module.total_nimg <= module.nimg for share in shares)

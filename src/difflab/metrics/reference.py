@@ -5,6 +5,7 @@ import json
 import logging
 import zipfile
 import zlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -18,7 +19,7 @@ from torch import Tensor
 from difflab.errors import DifflabError
 from difflab.files import cache_dir, replacing
 from difflab.metrics.extractor import Extractor, read
-from difflab.metrics.gaussian import Gaussian
+from difflab.metrics.gaussian import Gaussian, gram
 from difflab.metrics.protocol import Entry
 from difflab.progress import Bars, silent
 
@@ -53,7 +54,7 @@ class Reference:
     def of(features: Float32[Tensor, "n d"]) -> "Reference":
         mean = features.mean(0, dtype=torch.float64)
         centred = features.double().sub_(mean)  # in place: 20,000 rows of 1280 are 200 MB
-        return Reference(features, mean, centred.T @ centred / (len(features) - 1))
+        return Reference(features, mean, gram(centred) / (len(features) - 1))
 
     @cached_property
     def gaussian(self) -> Gaussian:
@@ -65,7 +66,7 @@ class Real(Protocol):
     """Where a reference comes from."""
 
     def protocol(self) -> dict[str, Entry]:
-        """reference, reference_n and reference_digest."""
+        """reference, reference_n, reference_digest and flips."""
         ...
 
     def load(self, extractor: Extractor, bars: Bars = silent) -> Reference: ...
@@ -75,53 +76,88 @@ class Real(Protocol):
 class RealPictures:
     """A set of pictures as the reference; protocols call it `name`, such as "fashion_mini/train".
 
+    flips: every picture counts twice, as it is and mirrored, as in the references of some papers.
+
     Raises:
         DifflabError: fewer than 2 pictures.
     """
 
     pictures: Pictures
     name: str
+    flips: bool = False
 
     def __post_init__(self) -> None:
-        if len(self.pictures.pixels) < 2:
-            raise DifflabError(f"reference {self.name} has {len(self.pictures.pixels)} pictures, 2 are needed")
+        check_pictures(len(self.pictures.pixels), self.name)
 
     def protocol(self) -> dict[str, Entry]:
-        return {
-            "reference": self.name,
-            "reference_n": len(self.pictures.pixels),
-            "reference_digest": self.pictures.digest(),
-        }
+        return real_protocol(self.name, len(self.pictures.pixels), self.pictures.digest(), self.flips)
 
     def load(self, extractor: Extractor, bars: Bars = silent) -> Reference:
-        return reference(extractor, self.pictures, bars)
+        return reference(extractor, self.pictures, bars, self.flips)
+
+    def path(self, extractor: Extractor) -> Path:
+        """Where the reference is kept."""
+        return cache_path(extractor, self.pictures, self.flips)
 
 
-def reference(extractor: Extractor, pictures: Pictures, bars: Bars = silent) -> Reference:
+def check_pictures(n: int, name: str) -> None:
+    """Raises DifflabError: one picture has no spread."""
+    if n < 2:
+        raise DifflabError(f"reference {name} has {n} pictures, 2 are needed")
+
+
+def real_protocol(name: str, n: int, digest: str, flips: bool) -> dict[str, Entry]:
+    """How figures name a reference of `n` pictures."""
+    return {
+        "reference": name,
+        "reference_n": n * (1 + flips),
+        "reference_digest": digest,
+        "flips": "reference" if flips else "none",
+    }
+
+
+def reference(extractor: Extractor, pictures: Pictures, bars: Bars = silent, flips: bool = False) -> Reference:
     """The reference of a set: read from the cache folder, or computed and put there.
 
     A file that is damaged is computed again; one that cannot be written is not an error.
     """
-    path = cache_path(extractor, pictures)
-    found = _read(path, (len(pictures.pixels), extractor.dim))
+
+    def compute() -> Float32[Tensor, "n d"]:
+        pixels = pictures.pixels
+        both = torch.cat([pixels, pixels.flip(-1)]) if flips else pixels
+        return read(extractor, both, bars, "reference features").features
+
+    shape = (len(pictures.pixels) * (1 + flips), extractor.dim)
+    return kept(cache_path(extractor, pictures, flips), shape, compute)
+
+
+def kept(path: Path, shape: tuple[int, int], features: Callable[[], Float32[Tensor, "n d"]]) -> Reference:
+    """The reference in a file, or of `features` and put there; `shape` is that of the features."""
+    found = _read(path, shape)
     if found is None:
-        found = Reference.of(read(extractor, pictures.pixels, bars, "reference features").features)
+        found = Reference.of(features())
         _write(path, found)
     return found
 
 
-def cache_path(extractor: Extractor, pictures: Pictures) -> Path:
+def cache_path(extractor: Extractor, pictures: Pictures, flips: bool = False) -> Path:
     """Where the reference is kept: the name holds a hash of everything that the features depend on."""
+    return path_of(extractor, pictures.digest(), len(pictures.pixels), flips)
+
+
+def path_of(extractor: Extractor, digest: str, n: int, flips: bool) -> Path:
+    """Where the reference of `n` pictures of this digest is kept."""
     key = {
         "version": VERSION,
-        "data": pictures.digest(),
-        "n": len(pictures.pixels),
+        "data": digest,
+        "n": n,
         "extractor": extractor.name,
         "weights": extractor.weights_sha256,
         "resize": extractor.resize,
+        **({"flips": True} if flips else {}),
     }
-    digest = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
-    return cache_dir() / "reference" / f"{extractor.name}-{digest[:32]}.npz"
+    name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
+    return cache_dir() / "reference" / f"{extractor.name}-{name[:32]}.npz"
 
 
 def _read(path: Path, shape: tuple[int, int]) -> Reference | None:

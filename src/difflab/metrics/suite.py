@@ -1,14 +1,12 @@
 """All figures of a set of samples from one pass of the extractor."""
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from functools import cached_property
 
-import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
-from difflab import rng
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Extractor, Reading, read
 from difflab.metrics.measure import LeftOut, Measure, Value
@@ -26,7 +24,7 @@ class Suite:
         extractor: what turns pictures into features.
         real: where the reference comes from, such as the training split.
         measures: what is measured, by names that only the configuration reads.
-        seed: of every draw of the measures (and of the choice in `floor`); no global randomness is read or moved.
+        seed: of every draw of the measures; no global randomness is read or moved.
         bars: opens a bar for each pass, such as `difflab.progress.images_bar`.
     """
 
@@ -50,38 +48,25 @@ class Suite:
         check_enough(len(images))
         return self.figures(read(self.extractor, images, self.bars, "sample features"), protocol)
 
-    def figures(self, made: Reading, protocol: Mapping[str, Entry]) -> list[Figure]:
-        """Every figure of samples that the extractor has read.
+    def figures(
+        self, made: Reading, protocol: Mapping[str, Entry], only: Collection[str] | None = None
+    ) -> list[Figure]:
+        """Every figure of samples that the extractor has read, or those of the measures `only`.
 
         Raises:
             DifflabError: fewer than 2 pictures.
         """
         check_enough(len(made.features))
-        shared = self._protocol(len(made.features)) | dict(protocol)
-        return [
-            self._figure(value, shared) for measure in self.measures.values() for value in self._values(measure, made)
-        ]
+        shared = self.protocol(len(made.features)) | dict(protocol)
+        measures = [measure for name, measure in self.measures.items() if only is None or name in only]
+        return [self._figure(value, shared) for measure in measures for value in self._values(measure, made)]
 
-    def floor(self, real: UInt8[Tensor, "m c h w"], n: int, name: str) -> list[Figure]:
-        """The figures of `n` real pictures that are not in the reference: what perfect samples would score.
+    def name_of(self, value: str) -> str:
+        """What the figure of a value such as "fd" is called."""
+        return self.extractor.names.get(value, f"{value}_{self.extractor.name}")
 
-        `n` seeded draws out of `real`, or all of it where it holds fewer: the protocol's n tells.
-        """
-        order = torch.randperm(len(real), generator=rng.generator(self.seed, "floor"))
-        return self.score(real[order[:n]], {"source": name})
-
-    def _values(self, measure: Measure, made: Reading) -> list[Value]:
-        try:
-            return list(measure(made, self.reference, self.seed))
-        except LeftOut as reason:
-            log.warning("%s (extractor %s)", reason, self.extractor.name)
-            return []
-
-    def _figure(self, value: Value, shared: dict[str, Entry]) -> Figure:
-        name = self.extractor.names.get(value.name, f"{value.name}_{self.extractor.name}")
-        return Figure(name, value.value, value.error, shared | value.details)
-
-    def _protocol(self, n: int) -> dict[str, Entry]:
+    def protocol(self, n: int) -> dict[str, Entry]:
+        """What the figures of any n pictures have in common."""
         return {
             "n": n,
             **self.real.protocol(),
@@ -91,8 +76,18 @@ class Suite:
             "seed": self.seed,
         }
 
+    def _values(self, measure: Measure, made: Reading) -> list[Value]:
+        try:
+            return list(measure(made, self.reference, self.seed))
+        except LeftOut as reason:
+            log.warning("%s (extractor %s)", reason, self.extractor.name)
+            return []
+
+    def _figure(self, value: Value, shared: dict[str, Entry]) -> Figure:
+        return Figure(self.name_of(value.name), value.value, value.error, shared | value.details)
+
 
 def check_enough(n: int) -> None:
     """Raises DifflabError: one picture has no spread."""
     if n < 2:
-        raise DifflabError(f"figures need 2 pictures or more, here {n}: raise metrics.n")
+        raise DifflabError(f"figures need 2 pictures or more, here {n}: raise n (metrics.n)")

@@ -12,7 +12,7 @@ from difflab.errors import DifflabError
 
 
 def load(path: Path, sha256: str, device: str = "cpu") -> tuple[dict[str, Tensor], str]:
-    """The state dict in `path` and its full sha256, which has to start with `sha256`.
+    """The state dict in `path` (.safetensors, or torch's) and its full sha256, which has to start with `sha256`.
 
     The very bytes that were hashed are the ones that are read.
 
@@ -26,7 +26,26 @@ def load(path: Path, sha256: str, device: str = "cpu") -> tuple[dict[str, Tensor
     digest = hashlib.sha256(content).hexdigest()
     if not digest.startswith(sha256):
         raise DifflabError(f"weights file {path} has sha256 {digest[:12]}, not {sha256[:12]}: fetch it again")
+    reader = _safetensors if path.suffix == ".safetensors" else _pickled
+    return {name: tensor.to(device) for name, tensor in reader(content, path).items()}, digest
+
+
+def _pickled(content: bytes, path: Path) -> dict[str, Tensor]:
     try:
-        return torch.load(io.BytesIO(content), map_location=device, weights_only=True), digest
+        state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
     except (pickle.UnpicklingError, RuntimeError, EOFError) as error:
         raise DifflabError(f"weights file {path} holds more than tensors, or is damaged: fetch it") from error
+    if not isinstance(state, dict) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise DifflabError(f"weights file {path} holds no state dict of tensors alone: save net.state_dict()")
+    return state
+
+
+def _safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
+    try:
+        from safetensors import SafetensorError, torch
+    except ImportError:
+        raise DifflabError(f"{path} needs the package `safetensors`: pip install 'difflab[transformers]'") from None
+    try:
+        return torch.load(content)
+    except SafetensorError as error:
+        raise DifflabError(f"weights file {path} is damaged ({error}): fetch it again") from error
