@@ -115,13 +115,13 @@ def test_trace_is_estimated_without_bias(kind: str) -> None:
     def denoise(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
         return (x @ weight).tanh()
 
-    x, one = torch.zeros(20000, 6, dtype=torch.float64), torch.tensor(1.0)
+    x, one = torch.zeros(4000, 6, dtype=torch.float64), torch.tensor(1.0)
     true = jacobian_of(weight).trace()
     axes = guess_and_trace(denoise, x[:1], one, one, exact)[1]
     torch.testing.assert_close(axes[0], true)
-    own = [generator(0, i) for i in range(20000)]
+    own = [generator(0, i) for i in range(4000)]
     found = guess_and_trace(denoise, x, one, one, Hutchinson(own, kind, 2))[1]
-    assert abs(found.mean() - true) < 4 * found.std() / 20000**0.5
+    assert abs(found.mean() - true) < 4 * found.std() / 4000**0.5
     # Of +-1 the squares are constant, so that the diagonal adds nothing.
     symmetric = (weight + weight.T) / 2
     off = symmetric if kind == "gaussian" else symmetric - symmetric.diag().diag()
@@ -145,23 +145,23 @@ def drawn(x0: Tensor, seed: int = 0, batch: int = 4096, twice: int = 0, fixed: b
 def test_probes_along_a_path_leave_the_mean(fixed: bool) -> None:
     """One picture many times: its draws against exact traces at the same points."""
     data, path = blob()
-    x0 = LEVELS[[60, 90, 120, 130, 160, 200]].reshape(1, 1, 1, 6).expand(1500, -1, -1, -1)
+    x0 = LEVELS[[60, 90, 120, 130, 160, 200]].reshape(1, 1, 1, 6).expand(800, -1, -1, -1)
     found = drawn(x0, fixed=fixed).first
-    axes = flow_bits(data, path, RK4(8), FlowDraws(uniform, "", None, False, 0), x0, range(1500), 0, 4096).first
-    error = (found - axes).std() / 1500**0.5
+    axes = flow_bits(data, path, RK4(8), FlowDraws(uniform, "", None, False, 0), x0, range(800), 0, 4096).first
+    error = (found - axes).std() / 800**0.5
     assert 0 < error < 0.02
     assert abs((found - axes).mean()) < 4 * error
 
 
 def test_errors_are_those_of_independent_figures() -> None:
-    """150 figures of 8 pictures each: their spread is the reported error; over equal pictures, that of the draws."""
-    many = LEVELS[torch.randint(90, 170, (1200, 1, 1, 6), generator=generator(5))]
-    for x0, of_draws in ((many, False), (many[:1].expand(1200, -1, -1, -1), True)):
-        found = drawn(x0, twice=1200)
+    """100 figures of 8 pictures each: their spread is the reported error; over equal pictures, that of the draws."""
+    many = LEVELS[torch.randint(90, 170, (800, 1, 1, 6), generator=generator(5))]
+    for x0, of_draws in ((many, False), (many[:1].expand(800, -1, -1, -1), True)):
+        found = drawn(x0, twice=800)
         parts = zip(found.first.split(8), found.second.split(8), strict=True)
         estimates = [over_pictures(first, second) for first, second in parts]
         spread = torch.tensor([e.value for e in estimates]).std().item()
-        assert sum(e.error or math.nan for e in estimates) / 150 == pytest.approx(spread, rel=0.2)
+        assert sum(e.error or math.nan for e in estimates) / 100 == pytest.approx(spread, rel=0.2)
         within = sum(e.of_draws or math.nan for e in estimates) / 150
         assert within == pytest.approx(spread, rel=0.2) if of_draws else within < 0.9 * spread
 

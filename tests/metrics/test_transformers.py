@@ -70,7 +70,7 @@ def far(a, b):
 
 @torch.no_grad()
 def test_dinov2_is_the_librarys_model_on_its_processors_pixels(folders, pictures):
-    """Pillow rounds between its two passes as well: at most one level, 1e-2 of the features of random weights."""
+    """Pillow counts in fixed point: a pixel in 200 is off by one level, the features by 1e-3 at most."""
     ours, theirs = DinoV2(folder=str(folders["dinov2"]), rounded=True), Dinov2Model.from_pretrained(folders["dinov2"])
     theirs.eval()
     prepare = processor(BitImageProcessorPil, 224, IMAGENET_MEAN, IMAGENET_STD)
@@ -80,7 +80,7 @@ def test_dinov2_is_the_librarys_model_on_its_processors_pixels(folders, pictures
         levels = (mine - pixels) * torch.tensor(IMAGENET_STD).view(3, 1, 1) * 255
         assert levels.abs().max() < 1.01
         assert far(theirs(mine).pooler_output, ours(images).features) < 1e-6
-        assert far(theirs(pixels).pooler_output, ours(images).features) < 1e-2
+        assert far(theirs(pixels).pooler_output, ours(images).features) < 1e-3
 
 
 @torch.no_grad()
@@ -98,7 +98,7 @@ def test_clip_is_the_librarys_model_on_its_processors_pixels(folders, pictures, 
         pixels = prepare(as_pil(images), return_tensors="pt")["pixel_values"]
         mine = ours._input(images, torch.device("cpu"))
         assert ((mine - pixels) * torch.tensor(STD).view(3, 1, 1) * 255).abs().max() < 1.01
-        for x, bound in ((mine, 1e-6), (pixels, 1e-2)):
+        for x, bound in ((mine, 1e-6), (pixels, 1e-3)):
             embeddings = theirs(x).image_embeds
             assert far(embeddings / embeddings.norm(dim=1, keepdim=True), ours(images).features) < bound
 
