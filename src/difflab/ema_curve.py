@@ -108,30 +108,34 @@ def _report(cfg: DictConfig, lengths: Lengths, found: Mapping[str, Sequence[Figu
     save_png(out.with_suffix(".png"), page(curves, below))
     _show(lengths, curves)
     for curve in curves:
-        print(f"best {curve.name}: {_in_words(curve)}; difflab sample from={cfg['from']} weights={_word(curve.best)}")
+        print(f"best {curve.name}: {_in_words(curve)}")
+    print(f"to use the best of the first: difflab sample from={cfg['from']} weights={_word(curves[0].best)}")
     print(f"curve: {out.with_suffix('.png')}\nfigures: {out}")
     return out
 
 
 def _in_words(curve: Curve) -> str:
-    value, error = curve.at_best
-    near = curve.within_one_error
-    others = f", within one standard error of it {', '.join(f'{share:g}' for share in near)}" if near else ""
-    better = "better than" if curve.beats_own else "not better than"
-    return (
-        f"{_value(value, error)} at {curve.best:g}{others}; {better} the run's own {_value(curve.own, curve.own_error)}"
+    near = [*map(_word, curve.within_one_error), *(["the run's own"] if curve.own_is_near else [])]
+    others = f" (within one standard error of it: {', '.join(near)})" if near else ""
+    own = (
+        ""
+        if curve.own_is_near or curve.beats_own
+        else f"; the run's own is better: {_value(curve.own, curve.own_error)}"
     )
+    return f"{_value(*curve.at_best)} with {_word(curve.best)}{others}{own}"
 
 
 def _show(lengths: Lengths, curves: Sequence[Curve]) -> None:
-    table = Table(title=f"EMA lengths, shares of {lengths.nimg:,} images", title_justify="left")
-    for column in ("weights", "length", "mismatch", *(curve.name for curve in curves)):
-        table.add_column(column, justify="left" if column == "weights" else "right")
-    for i, (share, missed) in enumerate(lengths.mismatch.items()):
-        marks = ["*" if curve.best == share else " " for curve in curves]
-        values = [_value(curve.values[i], curve.errors[i]) + mark for curve, mark in zip(curves, marks, strict=True)]
-        table.add_row(_word(share), f"{share:g}", f"{missed:.1%}", *values)
-    table.add_row("ema", f"{lengths.own:.3g}", "", *(_value(curve.own, curve.own_error) + " " for curve in curves))
+    table = Table(title=f"EMA lengths, shares of {lengths.nimg:,} images; *: the best", title_justify="left")
+    table.add_column("weights", overflow="fold")
+    for word in (*map(_word, lengths.mismatch), "ema"):
+        table.add_column(word, justify="right")
+    table.add_row("length", *(f"{share:g} " for share in lengths.mismatch), f"{lengths.own:.3g}")
+    table.add_row("mismatch", *(f"{missed:.1%} " for missed in lengths.mismatch.values()), "")
+    for curve in curves:
+        marks = ["*" if curve.best == share else " " for share in curve.lengths]
+        cells = [_value(v, e) + mark for v, e, mark in zip(curve.values, curve.errors, marks, strict=True)]
+        table.add_row(curve.name, *cells, _value(curve.own, curve.own_error))
     console = Console(highlight=False)
     (console if console.is_terminal else Console(highlight=False, width=150)).print(table)
 

@@ -82,6 +82,17 @@ def test_cmmd_is_its_definition_and_zero_on_itself() -> None:
     assert values(EmbeddingDistance(), x, x)["cmmd"].value == pytest.approx(0, abs=1e-9)
 
 
+def test_cmmd_of_a_circle_and_a_point_has_a_closed_form() -> None:
+    """Of directions all around, the mean of exp(cos / sigma^2) is Bessel's I0; lengths don't count."""
+    angles = torch.arange(64) * (2 * math.pi / 64)
+    circle = torch.stack([angles.cos(), angles.sin()], 1).double() * torch.linspace(0.5, 2, 64)[:, None]
+    point = torch.tensor([[3.0, 0.0]]).double().repeat(5, 1)
+    for sigma in (1, 0.5):
+        mean = torch.special.i0e(torch.tensor(1 / sigma**2, dtype=torch.float64)).item()
+        (found,) = EmbeddingDistance(sigma)(Reading(circle.float()), Reference.of(point.float()), 0)
+        assert found.value == pytest.approx(1000 * (1 - mean), rel=1e-6)
+
+
 def test_extrapolation_hits_the_exact_distance_where_the_sample_is_too_high() -> None:
     """Both Gaussians are known, and the reference's moments are given exactly."""
     d, exact = 12, 12 * 0.1**2 + 12 * 0.2**2

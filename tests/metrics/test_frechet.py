@@ -6,7 +6,7 @@ import torch
 from scipy.linalg import sqrtm
 
 from difflab.errors import DifflabError
-from difflab.metrics.frechet import distance
+from difflab.metrics.frechet import distance, estimate
 from difflab.metrics.gaussian import Gaussian
 
 
@@ -78,3 +78,36 @@ def test_symmetric():
 def test_one_picture_has_no_covariance():
     with pytest.raises(DifflabError, match=r"needs 2 pictures a side, here 1"):
         Gaussian.of_features(sample(1, 4, 0))
+
+
+@pytest.mark.parametrize(("n", "m"), [(100, 80), (12, 90), (90, 12), (16, 17), (2, 2)])
+def test_the_measured_value_is_the_distance(n, m):
+    """From eigenvectors of a square, on both sides of n = d, with features that one side or the other never has."""
+    a, b = sample(n, 16, 1), sample(m, 16, 2, shift=0.3)
+    for absent in (), (a,), (b,), (a, b):
+        for x in absent:
+            x[:, :3] = 0.5
+        p, q = Gaussian.of_features(b), Gaussian.of_features(a)
+        tolerance = 1e-8 * (p.root.square().sum() + q.root.square().sum()).item()
+        assert estimate(p, a).value == pytest.approx(distance(p, q), abs=tolerance)
+        moments = Gaussian.of_moments(b.mean(0), torch.cov(b.T))
+        assert estimate(moments, a).value == pytest.approx(distance(p, q), abs=10 * tolerance)
+
+
+def reweighted(x: torch.Tensor, i: int, more: float) -> Gaussian:
+    """The Gaussian of rows with `more` weight on row i and less on all of them."""
+    n = len(x)
+    w = torch.full((n, 1), -more / n, dtype=torch.float64)
+    w[i] += more
+    mean = x.mean(0) + (w * x).sum(0)
+    return Gaussian(mean, (w + 1 / (n - 1)).sqrt() * (x - x.mean(0)))
+
+
+@pytest.mark.parametrize("n", [40, 6])
+def test_influence_is_the_derivative_in_a_samples_weight(n):
+    x, p = sample(n, 10, 1), Gaussian.of_features(sample(50, 10, 2, shift=0.3))
+    slopes = [
+        (distance(p, reweighted(x, i, h := 1e-5)) - distance(p, reweighted(x, i, -h))) / (2 * h) for i in range(n)
+    ]
+    centred = [slope - sum(slopes) / n for slope in slopes]
+    assert estimate(p, x).influence.tolist() == pytest.approx(centred, abs=1e-5 * max(map(abs, slopes)))

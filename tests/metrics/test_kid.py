@@ -54,3 +54,28 @@ def test_subsets_are_cut_to_the_smaller_set_and_say_so():
 def test_too_little_is_refused(n, subsets):
     with pytest.raises(DifflabError, match="KID needs"):
         kid(sample(n, 0), sample(10, 1), subsets, 10, torch.Generator())
+
+
+@pytest.mark.parametrize(("subsets", "size"), [(1, 60), (15, 25)])
+def test_error_where_nothing_differs(subsets, size):
+    """The effects of single samples vanish there and pairs are left, which a jackknife counts twice."""
+    real = sample(60, 0)
+    found = [kid(real, sample(60, 1 + i), subsets, size, torch.Generator().manual_seed(i)) for i in range(150)]
+    spread = torch.tensor([one.mean for one in found]).std().item()
+    rms = sum(one.error**2 for one in found) / len(found)
+    assert rms**0.5 == pytest.approx(spread, rel=0.2)
+
+
+def test_a_table_of_all_and_tables_of_subsets_agree():
+    """One or the other is computed, whichever is less."""
+    x, y = sample(50, 0), sample(40, 1)
+    draws = torch.Generator().manual_seed(7)
+    few = kid(x, y, 2, 10, draws)
+    draws.manual_seed(7)
+    picks = [[torch.randperm(len(side), generator=draws)[:10] for side in (x, y)] for _ in range(2)]
+    assert few.mean == pytest.approx(sum(mmd2(x[i], y[j]) for i, j in picks) / 2, rel=1e-10)
+    draws.manual_seed(7)
+    many = kid(x, y, 40, 10, draws)
+    draws.manual_seed(7)
+    picks = [[torch.randperm(len(side), generator=draws)[:10] for side in (x, y)] for _ in range(40)]
+    assert many.mean == pytest.approx(sum(mmd2(x[i], y[j]) for i, j in picks) / 40, rel=1e-10)

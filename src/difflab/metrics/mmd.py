@@ -32,7 +32,7 @@ class Spread(NamedTuple):
     """Variances of the parts of MMD^2, each per picture or per pair."""
 
     own: float
-    """Of a sample's own effect g(x), against a reference without end."""
+    """Of a sample's own effect g(x), against a reference without end; of a small one it may come out below 0."""
     within: float
     """Of the rest of k(x, x')."""
     across: float
@@ -40,7 +40,7 @@ class Spread(NamedTuple):
 
     def variance(self, n: int, m: int) -> float:
         """Of MMD^2 between n samples and m given reference pictures."""
-        return 4 / n * (max(0.0, self.own) + self.across / m) + 2 * self.within / (n * (n - 1))
+        return 4 / n * max(0.0, self.own + self.across / m) + 2 * self.within / (n * (n - 1))
 
 
 def spread(within: Sums, across: Sums) -> Spread:

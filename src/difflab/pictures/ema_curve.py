@@ -33,8 +33,8 @@ class Curve:
 
     @property
     def _best(self) -> int:
-        order = sorted(range(len(self.values)), key=self.values.__getitem__)
-        return order[-1 if self.higher else 0]
+        """The first of equals."""
+        return self.values.index((max if self.higher else min)(self.values))
 
     @property
     def best(self) -> float:
@@ -54,6 +54,12 @@ class Curve:
         return [length for length, is_near in zip(self.lengths, near, strict=True) if is_near and length != self.best]
 
     @property
+    def own_is_near(self) -> bool:
+        """Whether the run's own average is within the best one's standard error."""
+        value, error = self.at_best
+        return abs(self.own - value) <= (error or 0.0)
+
+    @property
     def beats_own(self) -> bool:
         """Whether the best is better than the run's own average."""
         return self.at_best[0] > self.own if self.higher else self.at_best[0] < self.own
@@ -69,7 +75,14 @@ def page(curves: Sequence[Curve], below: str) -> UInt8[Tensor, "3 h w"]:
     for i, curve in enumerate(curves):
         x, y = MARGIN + 70 + i % 3 * (WIDTH + GAP), 140 + i // 3 * (HEIGHT + GAP)
         direction = "higher" if curve.higher else "lower"
-        ax = sheet.axes(x, y, WIDTH, HEIGHT, f"{curve.name} ({direction} is better)", "EMA length, share of the run")
+        ax = sheet.axes(
+            x,
+            y,
+            WIDTH,
+            HEIGHT,
+            f"{curve.name}, {direction} is better: best at {curve.best:g}",
+            "EMA length, share of the run",
+        )
         _plot(ax, curve)
     return sheet.render()
 
@@ -78,8 +91,6 @@ def _plot(ax: "matplotlib.axes.Axes", curve: Curve) -> None:
     _with_errors(ax, curve.lengths, curve.values, curve.errors, SIGNAL, "power function")
     value, _ = curve.at_best
     ax.plot([curve.best], [value], "o", color="none", markeredgecolor=MEASURED, markeredgewidth=3, markersize=17)
-    ax.annotate(f"best: {curve.best:g}", (curve.best, value), xytext=(0, -26), textcoords="offset points",
-                fontsize=SIZE - 1, color=MEASURED, ha="center")  # fmt: skip
     ax.axhline(curve.own, color=NOISE, linewidth=1.8, linestyle="--")
     _with_errors(ax, [curve.own_length], [curve.own], [curve.own_error], NOISE, "the run's own average (ema)")
     ax.margins(x=0.08, y=0.2)
