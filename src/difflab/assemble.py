@@ -83,11 +83,11 @@ def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
 
 
 def with_steps(cfg: DictConfig, steps: int) -> DictConfig:
-    """A copy of `cfg` whose grid has `steps` steps, where it has a number of them."""
+    """A copy of `cfg` whose grid has at most `steps` steps, where it has a number of them."""
     cfg = copy.deepcopy(cfg)
     for grid in (cfg.grid, cfg.grid.get("base")):
         if grid is not None and "steps" in grid:
-            grid.steps = steps
+            grid.steps = min(steps, grid.steps)
     return cfg
 
 

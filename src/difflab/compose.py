@@ -18,6 +18,7 @@ from difflab.validate import validate
 MAY_BE_NULL = (
     "train.minutes", "train.grad_clip", "ema.rampup", "data.sigma_data", "callbacks.samples.every_nimg",
     "callbacks.evaluation.proxy.every_nimg", "callbacks.evaluation.full.every_nimg", "callbacks.best.figure",
+    "callbacks.evaluation.share",
     "callbacks.throughput.every_nimg", "callbacks.checkpoint.every_nimg",
     "metrics.reference_n", "grid.end", "vlb.levels_per_picture", "vlb.sigma_min", "ode.probes", "ode.sigma_min",
 )  # fmt: skip

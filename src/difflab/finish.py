@@ -1,6 +1,7 @@
-"""What a run ends with: the last grid, the film, the figures and result.json."""
+"""What a run ends with: the film, the figures and result.json."""
 
 from pathlib import Path
+from typing import Any
 
 from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.parts import Parts
@@ -12,22 +13,37 @@ from difflab.tracking import Recorder
 
 
 def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
-    """Write and print them; the figures were measured when training ended."""
-    picture = parts.samples.write(module)
+    """Write and print them; the last grid and the figures were made by all ranks when training ended."""
     film = _film(module, parts, recorder)
     figures = parts.evaluation.final if parts.evaluation else []
-    write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None)
+    more = _best(parts.evaluation) | _cost(parts.evaluation, recorder) if parts.evaluation else {}
+    write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None, more)
     if parts.evaluation:
         print(*lines(figures), sep="\n")
-        print(_figures_cost(parts.evaluation, recorder))
-    print(f"samples: {picture}\nfilm: {film}")
+        print(_in_words(parts.evaluation, recorder))
+    print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
 
 
-def _figures_cost(evaluation: Evaluation, recorder: Recorder) -> str:
+def _best(evaluation: Evaluation) -> dict[str, Any]:
+    """Of best.ckpt, where one was asked for and kept."""
+    held = evaluation.best.held() if evaluation.best.figure is not None else None
+    return {} if held is None else {"best": {"checkpoint": "checkpoints/best.ckpt", "figure": held.to_json()}}
+
+
+def _cost(evaluation: Evaluation, recorder: Recorder) -> dict[str, Any]:
+    """What share of the run's time the figures took while it trained, and their seconds at its end."""
+    share = evaluation.time.total / recorder.wall_s
+    return {"figures_share": round(share, 4), "final_figures_s": round(evaluation.end.total, 1)}
+
+
+def _in_words(evaluation: Evaluation, recorder: Recorder) -> str:
     time, left_out = evaluation.time, evaluation.left_out
-    share = f"figures while training took {100 * time.spent / recorder.wall_s:.1f} % of the time"
-    more = f" (at most {100 * time.share:g} %: {left_out} left out; callbacks.evaluation.share=... allows more)"
-    return share + (more if left_out else "")
+    times = ", ".join(f"{kind} {n} times" for kind, n in time.times.items()) or "none"
+    waited = f"; {left_out} due found no time within callbacks.evaluation.share={time.share}" if left_out else ""
+    return (
+        f"figures while training took {100 * time.total / recorder.wall_s:.1f} % of the time ({times}{waited}), "
+        f"those of the end {evaluation.end.total:.1f} s"
+    )
 
 
 def _film(module: Diffusion, parts: Parts, recorder: Recorder) -> Path:

@@ -2,7 +2,7 @@
 
 import platform
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
@@ -16,13 +16,16 @@ PACKAGES = (
 )  # fmt: skip
 
 
-def write_result(recorder: Recorder, figures: Sequence[Figure], nimg: int, img_per_s: float | None) -> dict[str, Any]:
+def write_result(
+    recorder: Recorder, figures: Sequence[Figure], nimg: int, img_per_s: float | None, more: Mapping[str, Any]
+) -> dict[str, Any]:
     """Write and return the run's result; `img_per_s` is None where this session had nothing left to train."""
     result = {
         "figures": [figure.to_json() for figure in figures],
         "nimg": nimg,
         "wall_s": round(recorder.wall_s, 1),
         "img_per_s": img_per_s and round(img_per_s, 1),
+        **more,
         **environment(),
     }
     write_json(recorder.run.result, result)

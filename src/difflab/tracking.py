@@ -11,7 +11,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.files import replacing
-from difflab.metrics.protocol import Figure
+from difflab.metrics.protocol import Entry, Figure, settings
 from difflab.runs import Run, read_metrics, read_rows
 
 
@@ -22,6 +22,7 @@ class Recorder:
         self.run = run
         self.loggers: list[Any] = []  # opened when the run is
         self._start = time.monotonic()
+        self._protocols: dict[str, dict[str, Entry]] = {}
 
     @property
     def wall_s(self) -> float:
@@ -48,11 +49,15 @@ class Recorder:
         with self.run.figures.open("a") as file:
             for name, figure in rows.items():
                 file.write(json.dumps({"nimg": nimg, "row": name, **figure.to_json()}) + "\n")
-        for logger in self.loggers:
-            if type(logger).__name__ == "WandbLogger":
-                protocols = {name: figure.protocol for name, figure in rows.items()}
-                logger.experiment.config.update({"figures": protocols}, allow_val_change=True)
+        self._show_protocols({name: figure.protocol for name, figure in rows.items() if name not in self._protocols})
         self.log(nimg, {name: figure.value for name, figure in rows.items()})
+
+    def _show_protocols(self, new: Mapping[str, Mapping[str, Entry]]) -> None:
+        """To W&B's configuration, once a row, without what changes from figure to figure."""
+        self._protocols |= {name: settings(protocol) for name, protocol in new.items()}
+        for logger in self.loggers if new else ():
+            if type(logger).__name__ == "WandbLogger":
+                logger.experiment.config.update({"protocols": self._protocols}, allow_val_change=True)
 
     def picture(self, nimg: int, name: str, path: Path) -> None:
         """A PNG or GIF that lies in the run directory, sent to the trackers that show pictures."""

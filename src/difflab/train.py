@@ -16,6 +16,7 @@ from difflab.finish import finish
 from difflab.instantiate import build
 from difflab.lit import Diffusion
 from difflab.nets.cost import gflop_per_image, parameters
+from difflab.processes import device_of
 from difflab.quiet import quiet_lightning
 from difflab.runs import Run
 from difflab.score import suite
@@ -33,7 +34,7 @@ def main(cfg: DictConfig) -> Run:
         cfg = Run(opened_by_rank_0()).read_config()
     data = _data(cfg)
     module = _module(cfg)
-    generation, scored = assemble.generation(cfg), suite(cfg, data, assemble.device(cfg.trainer))
+    generation, scored = assemble.generation(cfg), suite(cfg, data, device_of(cfg.trainer, rank=0))
     checkpoint = Checkpoint.of(cfg, module)
     if (run := checkpoint.finished_run(cfg)) is not None:
         print(f"finished: all {checkpoint.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
@@ -45,10 +46,11 @@ def main(cfg: DictConfig) -> Run:
     with opened(cfg, recorder):
         if not is_helper():
             _announce(cfg, data, module, recorder)
+            if scored is not None:
+                _ = scored.reference  # in the cache before other ranks are started: none waits for it
         with stopped_gently(recorder.run, module):
             trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
         if trainer.is_global_zero:
-            module.to(assemble.device(cfg.trainer))  # Lightning has taken it off a GPU
             finish(module, parts, recorder)
             print(f"run: {recorder.run.path}")
     return recorder.run

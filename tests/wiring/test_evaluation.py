@@ -6,19 +6,25 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import pytorch_lightning as pl
 import torch
 
 from difflab.callbacks.best import Best
 from difflab.callbacks.ema import EmaWeights
+from difflab.callbacks.evaluation import Evaluation, Plan
 from difflab.callbacks.time_share import TimeShare
 from difflab.checkpoints import load_checkpoint
 from difflab.cli import main
 from difflab.errors import DifflabError
+from difflab.generation import Generation
+from difflab.grids import Nodes
 from difflab.metrics.protocol import Figure
 from difflab.runs import Run, find_run, read_metrics, read_rows
+from difflab.samplers import ddim
 from difflab.tracking import Recorder
 from difflab.weights import load_denoiser
 from tests.conftest import train
+from tests.wiring.test_resume import killed_after
 
 SHORT = ("logger=none", "train.total_nimg=256", "metrics.n=16", "metrics.reference_n=64", "callbacks.samples.n=4")
 
@@ -57,9 +63,10 @@ def test_weights_do_not_depend_on_what_is_measured(measured: Run, tmp_path: Path
 def test_the_best_average_is_kept_and_can_be_sampled(measured: Run, tmp_path: Path) -> None:
     best = load_checkpoint(measured.best)
     proxies = [r for r in read_rows(measured.figures) if r["row"].startswith("proxy/fd")]
-    assert len(proxies) == 3
+    assert [row["nimg"] for row in proxies] == [64, 128, 192, 256], "the last weights compete too"
     assert best["figure"]["value"] == min(row["value"] for row in proxies)
     assert best["nimg"] == best["figure"]["protocol"]["nimg"]
+    assert json.loads(measured.result.read_text())["best"]["figure"] == best["figure"]
     denoiser, checkpoint = load_denoiser(find_run(str(measured.best)))
     assert checkpoint["nimg"] == best["nimg"]
     assert all(torch.equal(p, best["ema"][name]) for name, p in denoiser.named_parameters())
@@ -67,20 +74,93 @@ def test_the_best_average_is_kept_and_can_be_sampled(measured: Run, tmp_path: Pa
     assert json.loads((tmp_path / "samples.json").read_text())["nimg"] == best["nimg"]
 
 
+ONE = torch.ones(2, dtype=torch.float64)
+GENERATION = Generation(ddim, Nodes(ONE, ONE.cumsum(0).flip(0)), (1, 4, 4), {"nfe": 1})
+
+
+class Clock:
+    """Seconds that pass only when somebody works."""
+
+    def __init__(self, patch: pytest.MonkeyPatch) -> None:
+        self.now = 0.0
+        patch.setattr("difflab.callbacks.time_share.time.monotonic", lambda: self.now)
+
+
 def test_no_more_time_than_its_share(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = [0.0]
-    monkeypatch.setattr("difflab.callbacks.time_share.time.monotonic", lambda: clock[0])
-    time = TimeShare(0.05)
-    allowed = 0
+    clock = Clock(monkeypatch)
+    time = TimeShare(0.05, ["proxy"])
     for _ in range(100):  # a proxy of 4 s is due every 20 s
-        clock[0] += 20
-        if time.allows("proxy", clock[0], estimate=1.0):
-            allowed += 1
+        clock.now += 20
+        if time.allows("proxy", clock.now, estimate=1.0):
             with time.spending("proxy"):
-                clock[0] += 4
-        assert time.spent <= 0.05 * clock[0] + 3  # the first was estimated 3 s too low
-    assert 20 <= allowed <= 26
-    assert not TimeShare(0.0).allows("proxy", 1e9, estimate=1e-3)
+                clock.now += 4
+        assert time.total <= 0.05 * clock.now + 3  # the first was estimated 3 s too low
+    assert 20 <= time.times["proxy"] <= 27
+    assert not TimeShare(0.0, ["proxy"]).allows("proxy", 1e9, estimate=1e-3)
+    assert TimeShare(None, ["proxy"]).allows("proxy", 0.0, estimate=1e9)
+
+
+def test_another_session_goes_on_with_what_was_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    first, second = TimeShare(0.05, ["proxy", "full"]), TimeShare(0.05, ["proxy"])
+    with first.spending("proxy"):
+        clock.now += 4
+    second.load_state_dict(first.state_dict())
+    assert (second.total, second.times) == (4.0, {"proxy": 1})
+    assert second.allows("proxy", 4 / 0.05 + 76, estimate=1e9)  # two of 4 s are 5 % of 160 s, the second one counted
+    assert not second.allows("proxy", 4 / 0.05 + 75, estimate=1e-9)
+
+
+class Timed(Evaluation):
+    """An evaluation that takes as long as a table says instead of measuring."""
+
+    def __init__(self, clock: Clock, costs: dict[str, float], plans: list[Plan]) -> None:
+        self.plans, self.time, self.owed, self.left_out = plans, TimeShare(0.05, list(costs)), set(), 0
+        self.end, self.best = TimeShare(None, list(costs)), Best(NoWeights(1), Recorder(Run(Path())), None, "proxy")
+        self.clock, self.costs = clock, costs
+        self.done: list[tuple[int, str]] = []
+        self.rows: list[dict[str, float]] = []
+        self.recorder: Any = self
+
+    @property
+    def wall_s(self) -> float:
+        return self.clock.now
+
+    def log(self, nimg: int, row: dict[str, float]) -> None:
+        self.rows.append(row)
+
+    def measure(self, module: Any, plan: Plan) -> list[Figure]:
+        self.clock.now += self.costs[plan.kind]
+        self.done.append((module.nimg, plan.kind))
+        return []
+
+
+def test_dear_figures_find_time_beside_cheap_ones(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ten images take 20 s; a proxy of 4 s is due every 10 images, figures of 60 s every 500 (1,000 s)."""
+    clock = Clock(monkeypatch)
+    plans = [Plan("proxy", GENERATION, 1, 10), Plan("full", GENERATION, 1, 500)]
+    evaluation = Timed(clock, {"proxy": 4.0, "full": 60.0}, plans)
+    trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+    for nimg in range(10, 4001, 10):
+        clock.now += 20
+        module = SimpleNamespace(nimg=nimg, nimg_before=nimg - 10, total_nimg=10**9, stepped=True)
+        evaluation.on_train_batch_end(trainer, module, None, None, 0)
+    assert evaluation.time.total <= 0.05 * clock.now + 60
+    full = [nimg for nimg, kind in evaluation.done if kind == "full"]
+    assert len(full) >= 2
+    assert any(nimg % 500 for nimg in full), "what found no time is made up for before it is due again"
+    assert {"left_out/proxy", "left_out/full"} <= {key for row in evaluation.rows for key in row}
+
+
+def test_final_figures_are_made_where_training_was(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning has taken the module to the processor by then, whatever it was trained on."""
+    evaluation = Timed(Clock(monkeypatch), {"full": 60.0}, [Plan("full", GENERATION, 1, None)])
+    at: list[Any] = []
+    module = SimpleNamespace(nimg=1, to=lambda device: at.append((device, list(evaluation.done))))
+    trainer = pl.Trainer(accelerator="cpu", devices=1, logger=False, enable_progress_bar=False)
+    evaluation.on_fit_end(trainer, module)
+    assert (at, evaluation.done) == ([(trainer.strategy.root_device, [])], [(1, "full")])
+    assert evaluation.end.total == 60.0
 
 
 def figure(value: float, **protocol: Any) -> Figure:
@@ -96,7 +176,7 @@ def held_after(run: Run, name: str, *found: Figure, of: str = "proxy", kind: str
     module = SimpleNamespace(trainer=SimpleNamespace(is_global_zero=True), nimg=1)
     best = Best(NoWeights(1), Recorder(run), name, of)
     for each in found:
-        best.consider(module, kind, each)
+        best.consider(module, kind, [each], lambda value: "fd_x")
     held = best.held()
     return held.value if held else None
 
@@ -113,10 +193,20 @@ def test_a_resumed_run_remembers_its_best_unless_it_is_measured_otherwise(
 ) -> None:
     run = Run(tmp_path)
     assert held_after(run, "fd", figure(1.0)) == 1.0
-    assert held_after(run, "fd", figure(2.0, sampler="heun")) == 1.0, "how samples are made is what is compared"
+    assert held_after(run, "fd", figure(1.0, nimg=9), figure(2.0, nimg=10, kid_95_low=0.5)) == 1.0
+    assert load_checkpoint(run.best)["figure"]["protocol"]["nimg"] == 1, "of equal ones the earlier is kept"
     assert capsys.readouterr().out == ""
     assert held_after(run, "fd", figure(2.0, n=99)) == 2.0
-    assert "begins anew: fd_x is measured otherwise now (n 16 / 99)" in capsys.readouterr().out
+    assert "begins anew: fd_x is made otherwise now (n 16 / 99)" in capsys.readouterr().out
+    assert held_after(run, "fd", figure(3.0, n=99, nfe=35)) == 3.0, "of two samplers the weights are not to be told"
+
+
+def test_a_best_of_a_figure_that_is_not_measured_says_so_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = Figure("kid_x", 1.0, None, {})
+    assert held_after(Run(tmp_path), "recall", other, other) is None
+    assert capsys.readouterr().out == "warning: no best.ckpt: the proxy figures are kid_x, not fd_x\n"
 
 
 @pytest.mark.parametrize(("name", "of"), [("fdd", "proxy"), ("fd", "prxy")])
@@ -131,3 +221,24 @@ def test_a_proxy_of_a_figure_that_is_not_measured_is_refused(
     assert main(["train", "experiment=smoke", f"runs={tmp_path}", "logger=none", "~figures.kid"]) == 1
     assert "callbacks.evaluation.proxy.figures names kid, but figures has" in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.slow
+def test_a_killed_run_ends_with_the_best_of_one_that_was_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The kill comes after an evaluation that is later than the last checkpoint, and here the best so far."""
+    often = ("callbacks.evaluation.proxy.every_nimg=64", "callbacks.evaluation.proxy.n=16", "callbacks.best.figure=kid")
+    overrides = (*SHORT, *often, "callbacks.checkpoint.every_nimg=192", "train.total_nimg=320")
+    whole = train(tmp_path / "whole", *overrides)
+    with monkeypatch.context() as patch:
+        killed_after(192, patch)
+        with pytest.raises(RuntimeError, match="killed"):
+            train(tmp_path / "cut", *overrides, "--debug")
+    (cut,) = (Run(p) for p in (tmp_path / "cut").glob("*/*"))
+    assert load_checkpoint(cut.checkpoint)["nimg"] == 192 < read_rows(cut.figures)[-1]["nimg"]
+    assert main(["train", f"resume={cut.path}"]) == 0
+    ours, theirs = load_checkpoint(cut.best), load_checkpoint(whole.best)
+    assert (ours["nimg"], ours["figure"]) == (theirs["nimg"], theirs["figure"])
+    assert all(torch.equal(ours["ema"][name], theirs["ema"][name]) for name in theirs["ema"])
+    assert [(r["nimg"], r["row"], r["value"]) for r in read_rows(cut.figures)] == [
+        (r["nimg"], r["row"], r["value"]) for r in read_rows(whole.figures)
+    ]

@@ -46,6 +46,15 @@ def test_offline_run_holds_config_curves_samples_and_figures(tracked: Run) -> No
     assert media == {".png", ".gif"}
 
 
+def test_protocols_stand_beside_the_settings_of_figures(tracked: Run) -> None:
+    config: dict[str, Any] = {}
+    for record in records(tracked):
+        for part in (record, record.get("run", {})):  # the first settings come with the run
+            config |= part.get("config", {}).get("update", {})
+    assert config["protocols"]["fd_efficientnet_lite0/n=64"]["nfe"] == 4
+    assert config["figures"]["kid"]["subsets"] == tracked.read_config().figures.kid.subsets
+
+
 def test_history_is_over_images_seen(tracked: Run) -> None:
     history = [r for r in records(tracked) if "loss" in json.dumps(r) and "history" in json.dumps(r).lower()]
     assert history

@@ -1,13 +1,14 @@
 """The best averaged weights of a run, by a figure measured while it trains."""
 
 import math
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from difflab.callbacks.checkpoint import WholeFiles
 from difflab.callbacks.ema import EmaWeights
 from difflab.checkpoints import load_checkpoint
 from difflab.errors import DifflabError
-from difflab.metrics.protocol import Figure, differences, in_words
+from difflab.metrics.protocol import Figure, differences_of_one_run, in_words
 from difflab.tracking import Recorder
 
 # By their names in every extractor's figures: whether a higher value is the better one.
@@ -34,25 +35,40 @@ class Best:
         if of not in KINDS:
             raise DifflabError(f"callbacks.best.of={of}: evaluations are of the kinds {' and '.join(KINDS)}")
         self.ema, self.recorder, self.figure, self.of = ema, recorder, figure, of
+        self._said = False
 
-    def consider(self, module: Any, kind: str, found: Figure | None) -> None:
-        """Keep the module's average if `found`, its figure, is the best so far; ties keep the earlier one."""
-        if found is None or kind != self.of or not module.trainer.is_global_zero or math.isnan(found.value):
+    def counts(self, kind: str) -> bool:
+        """Whether figures of this kind choose."""
+        return self.figure is not None and kind == self.of
+
+    def consider(self, module: Any, kind: str, figures: Sequence[Figure], name_of: Callable[[str], str]) -> None:
+        """Keep the module's average if its figure is the best so far; ties keep the earlier one, NaN none."""
+        if self.figure is None or not self.counts(kind):
             return
-        held = self.held()
-        if held is not None and (differing := differences(held, found)):
-            print(f"best.ckpt begins anew: {found.name} is measured otherwise now ({in_words(differing)})")
-            held = None
-        if held is None or self._better(found, held):
+        found = {figure.name: figure for figure in figures}.get(name_of(self.figure))
+        if found is None:
+            self._say_that_there_is_none(kind, figures, name_of(self.figure))
+        elif math.isfinite(found.value) and self._beats(found, self.held()):
             contents: dict[str, Any] = {"nimg": module.nimg, "figure": found.to_json()}
             self.ema.on_save_checkpoint(module.trainer, module, contents)
             WholeFiles().save_checkpoint(contents, self.recorder.run.best)
+            self.recorder.log(module.nimg, {f"best/{found.name}": found.value})
 
     def held(self) -> Figure | None:
         """The figure of best.ckpt, if there is one."""
         path = self.recorder.run.best
         return Figure.from_json(load_checkpoint(path)["figure"]) if path.is_file() else None
 
-    def _better(self, found: Figure, held: Figure) -> bool:
+    def _beats(self, found: Figure, held: Figure | None) -> bool:
         assert self.figure is not None
+        if held is None:
+            return True
+        if differing := differences_of_one_run(held, found):
+            print(f"best.ckpt begins anew: {found.name} is made otherwise now ({in_words(differing)})")
+            return True
         return found.value > held.value if HIGHER[self.figure] else found.value < held.value
+
+    def _say_that_there_is_none(self, kind: str, figures: Sequence[Figure], name: str) -> None:
+        if not self._said:
+            print(f"warning: no best.ckpt: the {kind} figures are {', '.join(f.name for f in figures)}, not {name}")
+        self._said = True

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from difflab.callbacks.best import Best
 from difflab.callbacks.due import due
 from difflab.callbacks.ema import EmaWeights
-from difflab.callbacks.shared_reading import shared_reading
+from difflab.callbacks.shared import shared_reading
 from difflab.callbacks.time_share import TimeShare
 from difflab.generation import Generation
 from difflab.metrics.protocol import Figure
@@ -46,7 +46,8 @@ class Plan:
 class Evaluation(pl.Callback):
     """Measures plans when they are due and time allows; every rank samples its share and knows every figure.
 
-    Randomness and weights of training are untouched, so a run trains alike whatever is measured.
+    What is due and finds no time is owed, and tried again whenever anything is due. Randomness and weights of
+    training are untouched, so a run trains alike whatever is measured.
     """
 
     def __init__(
@@ -56,35 +57,34 @@ class Evaluation(pl.Callback):
         ema: EmaWeights,
         recorder: Recorder,
         best: Best,
-        time: TimeShare,
+        share: float | None,
         seed: int,
         batch: int,
     ) -> None:
         self.suite, self.plans, self.ema, self.recorder = suite, plans, ema, recorder
-        self.best, self.time, self.seed, self.batch = best, time, seed, batch
-        self.final: list[Figure] = []
+        self.best, self.seed, self.batch = best, seed, batch
+        self.time = TimeShare(share, [plan.kind for plan in plans if plan.every_nimg is not None])
+        self.end = TimeShare(None, [plan.kind for plan in plans])
+        self.owed: set[str] = set()
         self.left_out = 0
-
-    def on_fit_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
-        """Rank 0 puts the reference into the cache before the others read it there."""
-        if trainer.is_global_zero:
-            with self.time.spending("reference"):
-                _ = self.suite.reference
-        trainer.strategy.barrier()
+        self.final: list[Figure] = []
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        now = {plan.kind for plan in self.plans if due(plan.every_nimg, pl_module)}
+        if not now or pl_module.nimg >= pl_module.total_nimg:  # the end has figures of its own
+            return
         for plan in self.plans:
-            if pl_module.nimg < pl_module.total_nimg and due(plan.every_nimg, pl_module):
-                if self._allowed(trainer, pl_module, plan):
-                    with self.time.spending(plan.kind):
-                        self.measure(pl_module, plan)
-                else:
-                    self.left_out += 1
+            if plan.kind in now | self.owed:
+                self._measure_or_owe(trainer, pl_module, plan, plan.kind in now)
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """All ranks are still there: the final figures take 1 / world of the time."""
-        (full,) = (plan for plan in self.plans if plan.kind == "full")
-        self.final = self.measure(pl_module, full)
+        pl_module.to(trainer.strategy.root_device)  # Lightning has taken it off a GPU
+        for plan in self.plans:
+            if plan.kind == "full" or self.best.counts(plan.kind):
+                with self.end.spending(plan.kind):
+                    figures = self.measure(pl_module, plan)
+                self.final = figures if plan.kind == "full" else self.final
 
     def measure(self, module: Any, plan: Plan) -> list[Figure]:
         """The figures of the first samples of the seed, logged by rank 0 with their protocol."""
@@ -100,25 +100,32 @@ class Evaluation(pl.Callback):
         figures = self.suite.figures(made, protocol, plan.only)
         if module.trainer.is_global_zero:
             self.recorder.figures(module.nimg, {plan.row(figure): figure for figure in figures})
-        self.best.consider(module, plan.kind, self._chosen(figures))
+            self.best.consider(module, plan.kind, figures, self.suite.name_of)
         return figures
+
+    def _measure_or_owe(self, trainer: pl.Trainer, module: Any, plan: Plan, is_due: bool) -> None:
+        if self._allowed(trainer, module, plan):
+            self.owed.discard(plan.kind)
+            with self.time.spending(plan.kind):
+                self.measure(module, plan)
+            return
+        self.owed.add(plan.kind)
+        if is_due:
+            self.left_out += 1
+            if trainer.is_global_zero:
+                self.recorder.log(module.nimg, {f"left_out/{plan.kind}": self.left_out})
 
     def _allowed(self, trainer: pl.Trainer, module: Any, plan: Plan) -> bool:
         """As rank 0's clock says, so that all ranks agree."""
         elapsed = self.recorder.wall_s
         # A third of a training step is a pass through the network, and sampling takes one an evaluation.
-        estimate = plan.n * plan.evaluations * elapsed / (3 * max(1, module.nimg) * trainer.world_size)
+        estimate = plan.n * plan.evaluations * elapsed / (3 * max(1, module.nimg))
         return bool(trainer.strategy.broadcast(self.time.allows(plan.kind, elapsed, estimate)))
 
-    def _chosen(self, figures: list[Figure]) -> Figure | None:
-        """The figure that the best weights are chosen by."""
-        if self.best.figure is None:
-            return None
-        name = self.suite.name_of(self.best.figure)
-        return next((figure for figure in figures if figure.name == name), None)
+    def state_dict(self) -> dict[str, Any]:
+        return {"time": self.time.state_dict(), "owed": sorted(self.owed), "left_out": self.left_out}
 
-    def on_save_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        checkpoint["figures_s"] = self.time.spent
-
-    def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        self.time.spent = checkpoint.get("figures_s", 0.0)
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.time.load_state_dict(state_dict["time"])
+        self.owed = set(state_dict["owed"]) & self.time.spent.keys()
+        self.left_out = state_dict["left_out"]

@@ -6,7 +6,6 @@ from difflab import assemble
 from difflab.callbacks.best import Best
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation, Plan
-from difflab.callbacks.time_share import TimeShare
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.metrics.suite import Suite
@@ -16,13 +15,12 @@ from difflab.tracking import Recorder
 def assemble_evaluation(
     cfg: DictConfig, generation: Generation, suite: Suite, ema: EmaWeights, recorder: Recorder
 ) -> Evaluation:
-    """Raises DifflabError for a proxy figure or a best figure that is none of cfg.figures."""
+    """Raises DifflabError for a proxy figure that is none of cfg.figures."""
     c = cfg.callbacks.evaluation
     best = Best(ema, recorder, **cfg.callbacks.best)
     full = Plan("full", generation, cfg.metrics.n, c.full.every_nimg)
-    return Evaluation(
-        suite, [_proxy(cfg), full], ema, recorder, best, TimeShare(c.share), c.seed, cfg.callbacks.samples.batch
-    )
+    plans = [_proxy(cfg), full] if c.proxy.every_nimg is not None or best.counts("proxy") else [full]
+    return Evaluation(suite, plans, ema, recorder, best, c.share, c.seed, cfg.callbacks.samples.batch)
 
 
 def _proxy(cfg: DictConfig) -> Plan:

@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 
 from difflab.callbacks.due import due
 from difflab.callbacks.ema import EmaWeights
+from difflab.callbacks.shared import shared_pictures
 from difflab.generation import Generation
 from difflab.pixels import grid, save_png
 from difflab.tracking import Recorder
@@ -30,15 +30,21 @@ class Samples(pl.Callback):
         self.every_nimg, self.n, self.seed, self.batch = every_nimg, n, seed, batch
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        if due(self.every_nimg, pl_module) and trainer.is_global_zero:
+        if due(self.every_nimg, pl_module) and pl_module.nimg < pl_module.total_nimg:
             self.write(pl_module)
 
-    def write(self, module: Any) -> Path:
-        """The grid at this point of the run."""
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
+        """The last grid, while all ranks are there."""
+        pl_module.to(trainer.strategy.root_device)  # Lightning has taken it off a GPU
+        self.write(pl_module)
+
+    def path(self, nimg: int) -> Path:
+        return self.recorder.run.samples / f"nimg={nimg:09d}.png"
+
+    def write(self, module: Any) -> None:
+        """The grid at this point of the run: every rank makes its share, rank 0 writes."""
         with self.ema.applied(module):
-            made = self.generation.batches(module.denoiser, self.seed, range(self.n), self.batch, module.device)
-            images = torch.cat(list(made))
-        path = self.recorder.run.samples / f"nimg={module.nimg:09d}.png"
-        save_png(path, grid(images, scale=2))
-        self.recorder.picture(module.nimg, "samples/grid", path)
-        return path
+            images = shared_pictures(module, self.generation, self.n, self.seed, self.batch, "samples")
+        if module.trainer.is_global_zero:
+            save_png(self.path(module.nimg), grid(images, scale=2))
+            self.recorder.picture(module.nimg, "samples/grid", self.path(module.nimg))

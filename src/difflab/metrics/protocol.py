@@ -14,6 +14,7 @@ _IN_PLACE = (
 _OF_THE_SAMPLES = frozenset((
     "sampler", "grid", "guidance", "nfe", "weights", "nimg", "run", "seed", "role", "reference", "warning", "p",
 ))  # fmt: skip
+_OF_THE_SAMPLER = ("sampler", "grid", "guidance", "nfe", "weights", "ema_halflife_nimg", "sample_seed")
 _OF_THE_SAMPLES_TOO = ("source", "sample_", "ema")
 _RESULTS = ("_std", "_95_low", "_95_high")  # that a measure gives beside its value
 
@@ -86,6 +87,17 @@ def differences(a: Figure, b: Figure) -> dict[str, tuple[Entry, Entry]]:
     keys = (key for key in dict.fromkeys([*a.protocol, *b.protocol]) if _measures(key))
     pairs = {key: (a.protocol.get(key), b.protocol.get(key)) for key in keys}
     return name | {key: (x, y) for key, (x, y) in pairs.items() if x != y}
+
+
+def differences_of_one_run(a: Figure, b: Figure) -> dict[str, tuple[Entry, Entry]]:
+    """What keeps two figures from choosing between the weights of one run: `differences`, and how they were sampled."""
+    pairs = {key: (a.protocol.get(key), b.protocol.get(key)) for key in _OF_THE_SAMPLER}
+    return differences(a, b) | {key: (x, y) for key, (x, y) in pairs.items() if x != y}
+
+
+def settings(protocol: Mapping[str, Entry]) -> dict[str, Entry]:
+    """A protocol without what changes from one figure of a run to the next."""
+    return {key: value for key, value in protocol.items() if key != "nimg" and not key.endswith(_RESULTS)}
 
 
 def in_words(differing: dict[str, tuple[Entry, Entry]]) -> str:
