@@ -28,7 +28,7 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(BIN)/python
 
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 	@echo "installing difflab and what its tests need into $(VENV) (once, a minute or more)"
-	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hub,tensorboard,emoji,bench]'
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dev,hub,tensorboard,emoji,bench,search,slurm,dashboard]'
 	@touch $(VENV)/.installed $@
 
 train: install ## train an experiment: make train EXP=emoji_cosine ARGS="train.seed=1", or go on: make train FROM=runs/...

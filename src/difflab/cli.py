@@ -1,6 +1,7 @@
 """The command `difflab VERB [overrides]`. Nothing heavy is imported before a verb runs."""
 
 import importlib
+import json
 import sys
 import textwrap
 from pathlib import Path
@@ -17,6 +18,7 @@ VERBS = {
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
+NAME_RUNS = ("report", "compare")  # their words without a key are runs
 FLAGS = {
     "--help": "this help; after a verb, its settings and their choices",
     "--cfg": "print the composed configuration and stop",
@@ -66,7 +68,14 @@ def _dispatch(words: list[str], flags: set[str]) -> int:
     if flags & {"--help", "-h"}:
         print(_verb_help(verb))
         return 0
-    return _run(verb, overrides, show="--cfg" in flags)
+    return _run(verb, _runs_named(overrides) if verb in NAME_RUNS else overrides, show="--cfg" in flags)
+
+
+def _runs_named(words: list[str]) -> list[str]:
+    """`A B out=c.html` as the overrides `runs=["A","B"] out=c.html`."""
+    runs = [word for word in words if "=" not in word]
+    named = [f"runs={json.dumps(runs)}"] if runs else []
+    return named + [word for word in words if "=" in word]
 
 
 def _run(verb: str, overrides: list[str], show: bool) -> int:

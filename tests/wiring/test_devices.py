@@ -39,7 +39,7 @@ def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) ->
     assert (checkpoint["nimg"], checkpoint["global_step"]) == (1024, 16)  # 64 images a step in all
     if learning:
         assert checkpoint["state_dict"]["objective.times.seen"].sum() == 1024  # of both
-    assert [row["nimg"] for row in read_metrics(run) if "loss" in row] == [256, 512, 768, 1024]
+    assert [row["nimg"] for row in read_metrics(run) if "train/loss" in row] == [256, 512, 768, 1024]
 
 
 @pytest.mark.slow

@@ -40,7 +40,7 @@ def assert_equal(a: Any, b: Any, where: str = "") -> None:
 
 def rows(run: Run) -> list[dict[str, Any]]:
     """What was measured, without the clock."""
-    clock = {"wall_s", "img_per_s", "train_gflop_per_s"}
+    clock = {"wall_s", "speed/img_per_s", "speed/gflop_per_s"}
     return [{k: v for k, v in row.items() if k not in clock} for row in read_metrics(run)]
 
 

@@ -37,13 +37,13 @@ def test_result_has_figures_with_their_protocol(smoke: Run) -> None:
 def test_metrics_are_rows_over_images(smoke: Run) -> None:
     rows = read_metrics(smoke)
     assert all({"nimg", "wall_s"} <= row.keys() for row in rows)
-    losses = [row["loss"] for row in rows if "loss" in row]
+    losses = [row["train/loss"] for row in rows if "train/loss" in row]
     assert len(losses) == 8
     assert losses[-1] < losses[0]
     assert any(key.startswith("x0_mse/logsnr=") for row in rows for key in row)
     assert [row["nimg"] for row in rows if "proxy/fd_efficientnet_lite0/n=32/nfe=2" in row] == [1024]
-    assert [row["nimg"] for row in rows if "fd_efficientnet_lite0/n=64" in row] == [2048]
-    assert any("img_per_s" in row for row in rows)
+    assert [row["nimg"] for row in rows if "figures/fd_efficientnet_lite0/n=64" in row] == [2048]
+    assert any("speed/img_per_s" in row for row in rows)
 
 
 def test_last_line_names_the_run(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -96,7 +96,8 @@ def test_csv_is_the_table_of_all_sessions(tmp_path: Path) -> None:
     assert main(["train", f"resume={run.path}", "train.total_nimg=512"]) == 0
     with (run.path / "metrics.csv").open() as file:
         table = list(csv.DictReader(file))
-    assert [row["loss"] for row in table if row["loss"]] == [str(r["loss"]) for r in read_metrics(run) if "loss" in r]
+    losses = [str(row["train/loss"]) for row in read_metrics(run) if "train/loss" in row]
+    assert [row["train/loss"] for row in table if row["train/loss"]] == losses
     assert {row["nimg"] for row in table} == {"256", "512"}
 
 

@@ -36,8 +36,8 @@ def test_offline_run_holds_config_curves_samples_and_figures(tracked: Run) -> No
         "sigma_data",
         "difflab.schedules.Cosine",
         "x0_mse/logsnr=",
-        "img_per_s",
-        "fd_efficientnet_lite0/n=64",
+        "speed/img_per_s",
+        "figures/fd_efficientnet_lite0/n=64",
     ):
         assert wanted in text, wanted
     assert "samples/grid" in text
@@ -51,7 +51,7 @@ def test_protocols_stand_beside_the_settings_of_figures(tracked: Run) -> None:
     for record in records(tracked):
         for part in (record, record.get("run", {})):  # the first settings come with the run
             config |= part.get("config", {}).get("update", {})
-    assert config["protocols"]["fd_efficientnet_lite0/n=64"]["nfe"] == 4
+    assert config["protocols"]["figures/fd_efficientnet_lite0/n=64"]["nfe"] == 4
     assert config["figures"]["kid"]["subsets"] == tracked.read_config().figures.kid.subsets
 
 

@@ -39,7 +39,7 @@ class Plan:
     def row(self, figure: Figure) -> str:
         """What its curve is called: figures of other n or NFE are other curves."""
         if self.kind == "full":
-            return f"{figure.name}/n={self.n}"
+            return f"figures/{figure.name}/n={self.n}"
         return f"proxy/{figure.name}/n={self.n}/nfe={figure.protocol['nfe'] or 'any'}"
 
 

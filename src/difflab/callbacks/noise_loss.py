@@ -31,7 +31,8 @@ class NoiseLoss(pl.Callback):
             return
         if trainer.is_global_zero:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
-            self.recorder.log(pl_module.nimg, self._row() | {"lr": lr, "grad_norm": pl_module.grad_norm.item()})
+            more = {"train/lr": lr, "train/grad_norm": pl_module.grad_norm.item()}
+            self.recorder.log(pl_module.nimg, self._row() | more)
         self._reset()
 
     def _add(self, loss: Tensor, x0_mse: Tensor, logsnr: Tensor) -> None:
@@ -45,7 +46,7 @@ class NoiseLoss(pl.Callback):
 
     def _row(self) -> dict[str, float]:
         total, count = self.sums["loss"].tolist()
-        row = {"loss": total / count}
+        row = {"train/loss": total / count}
         names = (f"x0_mse/logsnr={a:+.0f}..{b:+.0f}" for a, b in zip(self.edges[:-1], self.edges[1:], strict=True))
         for name, (s, n) in zip(names, self.sums["x0_mse"].T.tolist(), strict=True):
             if n:

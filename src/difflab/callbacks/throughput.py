@@ -43,7 +43,8 @@ class Throughput(pl.Callback):
     def _log(self, nimg: int) -> None:
         rate = self._window.per_second
         # A step is a forward pass and a backward pass of twice its cost.
-        self.recorder.log(nimg, {"img_per_s": round(rate, 2), "train_gflop_per_s": round(3 * rate * self.gflop, 1)})
+        gflop = round(3 * rate * self.gflop, 1)
+        self.recorder.log(nimg, {"speed/img_per_s": round(rate, 2), "speed/gflop_per_s": gflop})
         self._window = _Rate()
 
     def on_exception(self, trainer: pl.Trainer, pl_module: Any, exception: BaseException) -> None:
