@@ -52,6 +52,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     validate(cfg)
     if verb == "train":
         _one_budget(given, cfg)
+    _one_number_of_steps(given)
     return cfg
 
 
@@ -63,6 +64,12 @@ def _one_budget(given: dict[str, str], cfg: DictConfig) -> None:
     if minutes != "null":
         raise DifflabError(f"train.total_nimg={images} and train.minutes={minutes} are two budgets: leave one out")
     cfg.train.minutes = None
+
+
+def _one_number_of_steps(given: dict[str, str]) -> None:
+    steps, nfe = given.get("grid.steps"), given.get("nfe", "null")
+    if steps is not None and nfe != "null":
+        raise DifflabError(f"grid.steps={steps} and nfe={nfe} both set the number of steps: leave one out")
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -220,7 +227,7 @@ def _offer_for_evaluation(given: dict[str, str]) -> None:
 
 def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> None:
     who = "the reference alone" if name == "null" else f"from={name}, which is no run (it has no config.yaml),"
-    for key in ("weights", "sampler", "grid", "guidance"):
+    for key in ("weights", "nfe", "sampler", "grid", "guidance"):
         if key in given:
             raise DifflabError(f"{key}={given[key]}: {who} has nothing to sample with; leave {key} out")
     if "data" not in given and reference in ("null", "train", "val"):
