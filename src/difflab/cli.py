@@ -79,6 +79,7 @@ def _runs_named(words: list[str]) -> list[str]:
 
 
 def _run(verb: str, overrides: list[str], show: bool) -> int:
+    from difflab.chosen import announce
     from difflab.compose import compose
 
     cfg = compose(verb, overrides)
@@ -87,6 +88,7 @@ def _run(verb: str, overrides: list[str], show: bool) -> int:
 
         print(OmegaConf.to_yaml(cfg, resolve=True), end="")
         return 0
+    announce(cfg)
     importlib.import_module(f"difflab.{verb}").main(cfg)
     return 0
 
