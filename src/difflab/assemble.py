@@ -86,7 +86,7 @@ def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
     """
     base.sampler, base.grid, base.guidance = cfg.sampler, cfg.grid, cfg.guidance
     if cfg.nfe is not None:
-        who = f"{describe(base.sampler)} on {describe(base.grid)} with {describe(base.guidance)}"
+        who = f"{_name(base.sampler)} on {_name(base.grid)} with {_name(base.guidance)}"
         base.grid.steps = most_steps(partial(evaluations, base), cfg.nfe, who)
     return base
 
@@ -119,4 +119,8 @@ def describe(node: DictConfig) -> str:
         value = node[key]
         if not key.startswith("_"):
             numbers.append(f"{key}={describe(value) if isinstance(value, DictConfig) else value}")
-    return f"{node['_target_'].rpartition('.')[2]}({', '.join(numbers)})"
+    return f"{_name(node)}({', '.join(numbers)})"
+
+
+def _name(node: DictConfig) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

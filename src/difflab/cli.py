@@ -20,7 +20,7 @@ VERBS = {
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 NAME_RUNS = ("report", "compare")  # their words without a key are runs
-SWEPT = ("train",)  # verbs that take -m
+SWEPT = ("train", "evaluate")  # verbs that take -m
 FLAGS = {
     "--help": "this help; after a verb, its settings and their choices",
     "--cfg": "print the composed configuration and stop",
