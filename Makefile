@@ -3,6 +3,7 @@ EXP  ?= fashion_cosine
 ARGS ?=
 FROM ?=
 N    ?= 64
+SWEEP ?= schedules
 SIZE ?= 32
 PYTHON ?= python3
 
@@ -11,7 +12,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate likelihood novelty explain report doctor test test-all lint data-emoji bench
+.PHONY: help install train sample evaluate likelihood novelty explain sweep report doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -51,6 +52,9 @@ explain: install ## draw what diffusion does: make explain ARGS="schedule=rectif
 
 report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
 	$(DIFFLAB) report $(FROM) $(ARGS)
+
+sweep: install ## answer a question: make sweep SWEEP=schedules EXP=smoke, or of a run: make sweep SWEEP=samplers FROM=runs/...
+	$(DIFFLAB) $(if $(FROM),evaluate -m from=$(FROM),train -m experiment=$(EXP)) sweep=$(SWEEP) $(ARGS)
 
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
 	$(DIFFLAB) doctor $(ARGS)
