@@ -107,8 +107,8 @@ def _open_wandb(cfg: DictConfig, run: Run) -> Any:
     wandb.setup(wandb.Settings(silent=True))
     experiment = wandb.init(
         project=cfg.logger.project,
-        name=f"{cfg.name}/{run.path.name}",
-        group=cfg.name,
+        name=run_name(cfg, run),
+        group=OmegaConf.select(cfg, "logger.group") or cfg.name,
         id=cfg.logger.run_id,
         resume="allow",
         dir=run.path,
@@ -120,6 +120,12 @@ def _open_wandb(cfg: DictConfig, run: Run) -> Any:
     experiment.define_metric("nimg")
     experiment.define_metric("*", step_metric="nimg")
     return WandbLogger(experiment=experiment)
+
+
+def run_name(cfg: DictConfig, run: Run) -> str:
+    """What trackers call the run: a job of a sweep, whose directory was named, by its overrides."""
+    named = OmegaConf.select(cfg, "run_dir") is not None
+    return run.path.name if named else f"{cfg.name}/{run.path.name}"
 
 
 def online(mode: str) -> bool:
