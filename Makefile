@@ -11,7 +11,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
+.PHONY: help install train sample evaluate likelihood novelty explain dashboard doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -49,6 +49,9 @@ likelihood: install ## bits per dimension of held-out pictures: make likelihood 
 explain: install ## draw what diffusion does: make explain ARGS="schedule=rectified", or of a run: make explain FROM=runs/...
 	$(DIFFLAB) explain $(if $(FROM),from=$(FROM)) $(ARGS)
 
+dashboard: $(VENV)/.installed-dev ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
+	$(DIFFLAB) dashboard $(ARGS)
+
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
 	$(DIFFLAB) doctor $(ARGS)
 
@@ -66,7 +69,8 @@ lint: $(VENV)/.installed-dev ## check style and types
 data-emoji: $(VENV)/.installed-dev ## render the emoji set again: make data-emoji SIZE=64
 	$(BIN)/python data/build_emoji.py --size $(SIZE)
 
-bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures cost, what samplers reach
+bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures and W&B cost, what samplers reach
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/tracking.py

@@ -16,6 +16,7 @@ VERBS = {
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
+    "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 NAME_RUNS = ("report", "compare")  # their words without a key are runs
