@@ -11,7 +11,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate likelihood novelty explain report doctor test test-all lint data-emoji bench
+.PHONY: help install train sample evaluate likelihood novelty explain report dashboard doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,10 @@ explain: install ## draw what diffusion does: make explain ARGS="schedule=rectif
 report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
 	$(DIFFLAB) report $(FROM) $(ARGS)
 
+dashboard: install ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dashboard]'
+	$(DIFFLAB) dashboard $(ARGS)
+
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
 	$(DIFFLAB) doctor $(ARGS)
 
@@ -69,7 +73,8 @@ lint: $(VENV)/.installed-dev ## check style and types
 data-emoji: $(VENV)/.installed-dev ## render the emoji set again: make data-emoji SIZE=64
 	$(BIN)/python data/build_emoji.py --size $(SIZE)
 
-bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures cost, what samplers reach
+bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures and W&B cost, what samplers reach
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/tracking.py

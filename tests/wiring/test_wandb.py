@@ -2,10 +2,11 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from typing import Any
 import pytest
 
 from difflab.cli import main
+from difflab.compose import compose, leaves
+from difflab.dashboard import as_json
 from difflab.runs import Run, read_metrics
 from tests.conftest import train
 
@@ -31,7 +34,8 @@ def records(run: Run) -> list[dict[str, Any]]:
 
 @pytest.fixture(scope="module")
 def tracked(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tmp_path_factory.mktemp("runs"), "train.total_nimg=1024")
+    runs = tmp_path_factory.mktemp("runs")
+    return train(runs, "train.total_nimg=1024", "callbacks.evaluation.proxy.every_nimg=512")
 
 
 def test_offline_run_holds_config_curves_samples_and_figures(tracked: Run) -> None:
@@ -58,6 +62,42 @@ def test_figures_have_their_error_beside_them(tracked: Run) -> None:
         assert last[f"figures/{figure['name']}/n=64"] == last[f"final/{figure['name']}"] == figure["value"]
         assert last[f"figures/{figure['name']}/n=64/error"] == last[f"final/{figure['name']}/error"] == figure["error"]
     assert (last["nimg"], last["img_per_s"]) == (1024, result["img_per_s"])
+
+
+def panels(node: Any) -> Iterator[dict[str, Any]]:
+    """Every panel of a workspace's JSON."""
+    if isinstance(node, dict) and "viewType" in node:
+        yield node
+    elif isinstance(node, dict | list):
+        for part in node.values() if isinstance(node, dict) else node:
+            yield from panels(part)
+
+
+def test_every_panel_of_the_dashboard_shows_rows_and_settings_of_the_run(tracked: Run) -> None:
+    history = {name for r in records(tracked) if "history" in r for name in r["history"]["item"]}
+    history |= {name.removesuffix(end) for name in history for end in (".path", "._type") if name.endswith(end)}
+    summary = {name for record in records(tracked) for name in record.get("summary", {}).get("update", {})}
+    settings = leaves(tracked.read_config())
+    for panel in panels(json.loads(as_json(compose("dashboard", [])))):
+        kind, config = panel["viewType"], panel["config"]
+        if kind == "Run History Line Plot":
+            found = [name for name in history if re.search(config.get("metricRegex", "^$"), name)]
+            assert found or config["metrics"], panel
+            assert {config["xAxis"], *config["metrics"]} <= history
+        elif kind == "Media Browser":
+            assert set(config["mediaKeys"]) <= history
+        elif kind == "Weave":
+            assert '"samples/table"' in json.dumps(config)
+            assert "samples/table" in history
+        elif kind == "Parallel Coordinates Plot":
+            keys = [column["accessor"].partition(":") for column in config["columns"]]
+            assert {key for kind, _, key in keys if kind == "summary"} <= summary
+            assert {key.replace(".value", "", 1) for kind, _, key in keys if kind == "config"} <= settings.keys()
+        elif kind == "Parameter Importance":
+            assert config["targetKey"] in summary
+        else:
+            assert kind == "Bar Chart"
+            assert set(config["metrics"]) <= summary
 
 
 def test_samples_and_films_say_what_they_are(tracked: Run) -> None:

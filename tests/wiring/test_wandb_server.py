@@ -78,11 +78,13 @@ def test_server_gets_rows_settings_pictures_and_the_best_weights(
     assert_same_run(run, untracked)
 
 
+@pytest.mark.slow
 def test_server_gone_in_mid_run_costs_one_line_and_nothing_is_lost(
     server: Server, untracked: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """Its rows and weights are those of a run without W&B; a server that comes back gets them all from `wandb sync`."""
     gone_after(server, 256, monkeypatch)
+    monkeypatch.setattr("wandb.apis.public.api.Api._HTTP_TIMEOUT", 2)  # of each question about an artifact, else 19 s
     run = train(tmp_path, *SHORT, *ONLINE)
     name = run.read_config().logger.run_id
     _, line = lines_of_wandb(capsys.readouterr().out)
@@ -93,6 +95,8 @@ def test_server_gone_in_mid_run_costs_one_line_and_nothing_is_lost(
     again = synced(session(run))
     assert [row["nimg"] for row in again.rows(name) if "wall_s" in row] == [row["nimg"] for row in read_metrics(run)]
     assert name in again.finished
+    assert load(again.file("model.safetensors")).keys() >= contents(run)["ema"].keys()
+    assert [file for file in again.files if file.endswith("table.json")]
 
 
 def gone_after(server: Server, nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,4 +188,13 @@ def test_without_a_key_that_is_one_no_server_is_asked(
     monkeypatch.setenv("WANDB_API_KEY", key) if key else monkeypatch.delenv("WANDB_API_KEY")
     assert mode_of(OmegaConf.create({"mode": "auto"})) == "offline"
     assert capsys.readouterr().out.startswith(f"W&B offline: {why}")
+    assert server.asked == []
+
+
+def test_environment_that_says_offline_is_followed(
+    server: Server, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "offline")
+    assert mode_of(OmegaConf.create({"mode": "auto"})) == "offline"
+    assert capsys.readouterr().out == "W&B offline: WANDB_MODE=offline\n"
     assert server.asked == []

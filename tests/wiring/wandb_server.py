@@ -22,6 +22,7 @@ class Server:
         self.finished: set[str] = set()
         self.files: dict[str, bytes] = {}
         self.artifacts: list[dict[str, Any]] = []
+        self.views: dict[str, dict[str, Any]] = {}  # saved workspaces, by their ids
         self.answers: dict[str, Callable[[dict[str, Any]], Any]] = _answers(self)
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self))
         self.url = f"http://127.0.0.1:{self._http.server_port}"
@@ -104,12 +105,24 @@ def _answers(server: Server) -> dict[str, Callable[[dict[str, Any]], Any]]:
         file = {"id": "f", "uploadUrl": f"{server.url}/upload/manifest", "uploadHeaders": []}
         return {"artifactManifest": {"id": "m", "file": file}}
 
+    def views(v: dict[str, Any]) -> Any:
+        found = [(key, view) for key, view in server.views.items() if view["name"] == v["viewName"]]
+        nodes = [{"id": key, "displayName": view["displayName"], "spec": view["spec"]} for key, view in found]
+        return {"project": {"allViews": {"edges": [{"node": node} for node in nodes]}}}
+
+    def save_view(v: dict[str, Any]) -> Any:
+        key = v.get("id") or f"v{len(server.views)}"
+        server.views[key] = v
+        return {"upsertView": {"view": {"id": key, "name": v["name"]}, "inserted": "id" not in v}}
+
     viewer = {"id": "u", "entity": "tester", "username": "tester", "email": "", "flags": "{}", "teams": {"edges": []}}
     return {
         "ServerFeaturesQuery": lambda v: {"serverInfo": {"features": []}},
         "Viewer": lambda v: {"viewer": viewer},
         "RunResumeStatus": lambda v: {"model": {**PROJECT, "bucket": None}},
         "UpsertBucket": upsert,
+        "View": views,
+        "UpsertView2": save_view,
         "CreateRunFiles": files,
         "MarkRunFilesUploaded": lambda v: {"markRunFilesUploaded": {"success": True}},
         "XXHashDigestsEnabled": lambda v: {"entity": {"xxhashDigestsEnabled": False}},

@@ -1,5 +1,6 @@
 """Whether a W&B run is online: decided at the start, said in a line, without a question."""
 
+import os
 import ssl
 from http.client import HTTPException
 from urllib.error import HTTPError
@@ -21,7 +22,7 @@ def mode_of(logger: DictConfig) -> str:
         return "offline"
     import wandb
 
-    why = _without_key() or _silence_of(str(wandb.setup().settings.base_url))
+    why = _forbidden() or _without_key() or _silence_of(str(wandb.setup().settings.base_url))
     if why is None:
         return "online"
     begin_offline(why, logger)
@@ -38,6 +39,12 @@ def begin_offline(why: str, logger: DictConfig) -> None:
 def in_words(error: BaseException) -> str:
     """The first line of what wandb says."""
     return next(iter(str(error).splitlines()), type(error).__name__)
+
+
+def _forbidden() -> str | None:
+    """What the environment says against it."""
+    mode = os.environ.get("WANDB_MODE", "online")
+    return None if mode in ("online", "run", "shared") else f"WANDB_MODE={mode}"
 
 
 def _without_key() -> str | None:

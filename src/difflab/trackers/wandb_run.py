@@ -28,11 +28,14 @@ class WandbRun(Tracker):
     def __init__(self, cfg: DictConfig, run: Run) -> None:
         _keep_files_in(run)
         self.patience = cfg.logger.finish_timeout
-        self.wandb = _opened(cfg, run)
-        self.wandb.define_metric("nimg")
-        self.wandb.define_metric("*", step_metric="nimg")
-        self._protocols: dict[str, dict[str, Entry]] = {}
         self._lost = False
+        self._protocols: dict[str, dict[str, Entry]] = {}
+        self.wandb = _opened(cfg, run)
+        with self._never_in_the_way():
+            if not self.wandb.offline:
+                self.wandb._public_api()  # artifacts need it at the end, when the server it signs in at may be gone
+            self.wandb.define_metric("nimg")
+            self.wandb.define_metric("*", step_metric="nimg")
 
     @property
     def where(self) -> str:
@@ -58,15 +61,16 @@ class WandbRun(Tracker):
     def picture(self, nimg: int, name: str, path: Path, caption: str) -> None:
         import wandb
 
-        is_film = path.suffix == ".gif"
-        media = (wandb.Video if is_film else wandb.Image)(str(path), caption=caption or None)
-        self.log({name: media, "nimg": nimg})
+        kind = wandb.Video if path.suffix == ".gif" else wandb.Image
+        with self._never_in_the_way():
+            self.wandb.log({name: kind(str(path), caption=caption or None), "nimg": nimg})
 
     def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"]) -> None:
         import wandb
 
-        rows = [[number, seed, wandb.Image(to_pil(image))] for number, image in enumerate(images)]
-        self.log({"samples/table": wandb.Table(["number", "seed", "picture"], rows), "nimg": nimg})
+        with self._never_in_the_way():
+            rows = [[number, seed, wandb.Image(to_pil(image))] for number, image in enumerate(images)]
+            self.wandb.log({"samples/table": wandb.Table(["number", "seed", "picture"], rows), "nimg": nimg})
 
     def finished(self, run: Run, result: Mapping[str, Any]) -> None:
         """The final figures by names that do not depend on n; online, the best weights as an artifact."""
