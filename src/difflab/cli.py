@@ -18,6 +18,7 @@ VERBS = {
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "report": "one HTML file about a run, a sweep or several runs: difflab report RUN ... out=FILE.html",
+    "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 NAME_RUNS = ("report", "compare")  # their words without a key are runs

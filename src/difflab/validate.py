@@ -20,6 +20,7 @@ ABOVE_ZERO = (
     "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
     "grid.sigma_min", "grid.sigma_max", "grid.rho", "grid.base.sigma_min", "grid.base.sigma_max", "grid.base.rho",
     "grid.end", "grid.sigma_hat_max", "vlb.sigma_min", "ode.sigma_min", "ode.tolerance", "launcher.mem_gb",
+    "logger.start_timeout", "logger.finish_timeout",
 )  # fmt: skip
 ZERO_OR_MORE = (
     "callbacks.evaluation.share",
