@@ -41,6 +41,7 @@ class Rows:
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(score, "build", lambda node: Rows() if "size" in node else build(node))
+    monkeypatch.setattr(scoring, "SHOWN", 16)
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +88,7 @@ def test_each_job_is_what_a_plain_evaluation_says(
     result = json.loads((folder / "jobs/003-sampler=heun,nfe=5/result.json").read_text())
     assert [f["protocol"].get("role") for f in result["figures"]] == [None, None, "floor", "floor"]
     assert (result["figures"][0]["protocol"]["nfe"], result["figures"][0]["protocol"]["n"]) == (2, 16)
-    assert Image.open(folder / "jobs/003-sampler=heun,nfe=5/grid.png").size == (8 * 32, 8 * 32)
+    assert Image.open(folder / "jobs/003-sampler=heun,nfe=5/grid.png").size == (4 * 32, 4 * 32)
     assert Image.open(folder / "figure_against_nfe.png").width > 600
     plain = tmp_path / "plain.json"
     one = (f"from={run.path}", *QUICK, "sampler=heun", "nfe=5", "guidance=autoguidance", f"out={plain}")
