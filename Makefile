@@ -4,6 +4,8 @@ ARGS ?=
 FROM ?=
 N    ?= 64
 SIZE ?= 32
+SWEEP ?= schedules
+J    ?= 1
 PYTHON ?= python3
 
 VENV    := .venv
@@ -11,7 +13,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
+.PHONY: help install train sweep sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -33,6 +35,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 
 train: install ## train an experiment: make train EXP=emoji_cosine ARGS="train.seed=1", or go on: make train FROM=runs/...
 	$(DIFFLAB) train $(if $(FROM),resume=$(FROM),experiment=$(EXP)) $(ARGS)
+
+sweep: install ## answer a question with many runs: make sweep SWEEP=schedules EXP=fashion_cosine J=2
+	$(DIFFLAB) train -m -j $(J) sweep=$(SWEEP) experiment=$(EXP) $(ARGS)
 
 sample: install ## make pictures with a run: make sample FROM=runs/... N=64
 	$(DIFFLAB) sample from=$(FROM) n=$(N) $(ARGS)
