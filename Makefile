@@ -3,9 +3,9 @@ EXP  ?= fashion_cosine
 ARGS ?=
 FROM ?=
 N    ?= 64
-SIZE ?= 32
 SWEEP ?= schedules
 J    ?= 1
+SIZE ?= 32
 PYTHON ?= python3
 
 VENV    := .venv
@@ -13,7 +13,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
+.PHONY: help install train sweep sample evaluate likelihood novelty explain report dashboard doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -36,8 +36,8 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(BIN)/python
 train: install ## train an experiment: make train EXP=emoji_cosine ARGS="train.seed=1", or go on: make train FROM=runs/...
 	$(DIFFLAB) train $(if $(FROM),resume=$(FROM),experiment=$(EXP)) $(ARGS)
 
-sweep: install ## answer a question with many runs: make sweep SWEEP=schedules EXP=fashion_cosine J=2
-	$(DIFFLAB) train -m -j $(J) sweep=$(SWEEP) experiment=$(EXP) $(ARGS)
+sweep: install ## many runs: make sweep SWEEP=schedules EXP=fashion_cosine J=2, or of one run: make sweep SWEEP=samplers FROM=runs/...
+	$(DIFFLAB) $(if $(FROM),evaluate -m from=$(FROM),train -m -j $(J) experiment=$(EXP)) sweep=$(SWEEP) $(ARGS)
 
 sample: install ## make pictures with a run: make sample FROM=runs/... N=64
 	$(DIFFLAB) sample from=$(FROM) n=$(N) $(ARGS)
@@ -53,6 +53,13 @@ likelihood: install ## bits per dimension of held-out pictures: make likelihood 
 
 explain: install ## draw what diffusion does: make explain ARGS="schedule=rectified", or of a run: make explain FROM=runs/...
 	$(DIFFLAB) explain $(if $(FROM),from=$(FROM)) $(ARGS)
+
+report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
+	$(DIFFLAB) report $(FROM) $(ARGS)
+
+dashboard: install ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dashboard]'
+	$(DIFFLAB) dashboard $(ARGS)
 
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
 	$(DIFFLAB) doctor $(ARGS)
@@ -71,7 +78,8 @@ lint: $(VENV)/.installed-dev ## check style and types
 data-emoji: $(VENV)/.installed-dev ## render the emoji set again: make data-emoji SIZE=64
 	$(BIN)/python data/build_emoji.py --size $(SIZE)
 
-bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures cost, what samplers reach
+bench: $(VENV)/.installed-dev ## measure training beside this processor's own convolutions, what figures and W&B cost, what samplers reach
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/tracking.py

@@ -1,5 +1,6 @@
 """difflab explain: pictures of what diffusion does, for any schedule, data set or run."""
 
+import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -111,23 +112,20 @@ def _track(
     cfg: DictConfig, run: Run | None, nimg: int, out: Run, paths: Sequence[Path], levels: list[dict[str, Any]]
 ) -> None:
     """Send pictures and errors where logger= says: of a finished run, into its own W&B run."""
-    from difflab.tracking import Recorder, close_loggers, describe_loggers, open_loggers
+    from difflab.tracking import open_tracker
 
     told = _told(cfg, run)
     errors = {f"explain/{name}_mse/t={x['t']:g}": x[f"{name}_mse"] for name in ("eps", "x0") for x in levels}
-    recorder, failed = Recorder(run or out), True
+    tracker, failed = open_tracker(told, run or out), True
     try:
-        recorder.loggers = open_loggers(told, recorder.run)
         for path in paths:
             film = "_film" if path.suffix == ".gif" else ""
-            recorder.picture(nimg, f"explain/{path.stem}{film}", path)
-        for logger in recorder.loggers:
-            logger.log_metrics({"nimg": nimg, **errors}, step=nimg)
-        if where := describe_loggers(recorder.loggers):
-            print(where)
+            tracker.picture(nimg, f"explain/{path.stem}{film}", path, "")
+        tracker.log({"nimg": nimg, **errors})
+        print(tracker.where)
         failed = False
     finally:
-        close_loggers(told, recorder, failed)
+        tracker.close(failed)
 
 
 def _told(cfg: DictConfig, run: Run | None) -> DictConfig:
@@ -141,4 +139,11 @@ def _told(cfg: DictConfig, run: Run | None) -> DictConfig:
     before, told.logger = told.logger, cfg.logger
     if before.kind == cfg.logger.kind == "wandb" and run.result.is_file() and cfg.logger.run_id is None:
         told.logger.run_id, told.logger.project = before.run_id, before.project
+        OmegaConf.update(told, "environment", _environment(run), force_add=True)
     return told
+
+
+def _environment(run: Run) -> dict[str, Any]:
+    """What trained the run, as its result.json has it."""
+    result = json.loads(run.result.read_text())
+    return {name: result[name] for name in ("git", "python", "packages")}

@@ -1,4 +1,4 @@
-"""What a run ends with: the film, the figures and result.json."""
+"""What a run ends with: the film, the figures, result.json and the report."""
 
 from pathlib import Path
 from typing import Any
@@ -7,21 +7,32 @@ from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.parts import Parts
 from difflab.lit import Diffusion
 from difflab.metrics.protocol import lines
-from difflab.pixels import grid, save_gif
+from difflab.report import write
 from difflab.result import write_result
 from difflab.tracking import Recorder
 
 
 def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
     """Write and print them; the last grid and the figures were made by all ranks when training ended."""
-    film = _film(module, parts, recorder)
+    film = parts.film.write(module)
     figures = parts.evaluation.final if parts.evaluation else []
     more = _best(parts.evaluation) | _cost(parts.evaluation, recorder) if parts.evaluation else {}
-    write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None, more)
+    result = write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None, more)
+    recorder.tracker.finished(recorder.run, result)
     if parts.evaluation:
         print(*lines(figures), sep="\n")
         print(_in_words(parts.evaluation, recorder))
     print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
+    print(reported(recorder.run.path))
+
+
+def reported(path: Path) -> str:
+    """Where the report of a run or a sweep is. Whatever is wrong with it, what was trained is not lost to it."""
+    try:
+        return f"report: {write(path)}"
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"warning: no report ({reason}); `difflab report {path}` tries again"
 
 
 def _best(evaluation: Evaluation) -> dict[str, Any]:
@@ -44,12 +55,3 @@ def _in_words(evaluation: Evaluation, recorder: Recorder) -> str:
         f"figures while training took {100 * time.total / recorder.wall_s:.1f} % of the time ({times}{waited}), "
         f"those of the end {evaluation.end.total:.1f} s"
     )
-
-
-def _film(module: Diffusion, parts: Parts, recorder: Recorder) -> Path:
-    path = recorder.run.samples / "reverse.gif"
-    with parts.ema.applied(module):
-        frames = parts.samples.generation.film(module.denoiser, parts.samples.seed, range(16), module.device)
-        save_gif(path, [grid(f, scale=4) for f in frames], ms=120)
-    recorder.picture(module.nimg, "samples/reverse", path)
-    return path

@@ -15,7 +15,7 @@ from difflab.lit import Diffusion
 from difflab.locks import held
 from difflab.power_weights import check_tracked
 from difflab.runs import Run, find_run, new_run, user_path
-from difflab.tracking import Recorder, close_loggers, open_loggers
+from difflab.tracking import Recorder, open_tracker
 from difflab.weights import check_weights, denoiser_weights
 
 RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
@@ -91,7 +91,7 @@ def planned_run(cfg: DictConfig) -> Run:
 
 @contextmanager
 def opened(cfg: DictConfig, recorder: Recorder, checkpoint: Checkpoint) -> Iterator[None]:
-    """The run directory with its config.yaml, this process's alone, and trackers that are closed whatever happens."""
+    """The run directory with its config.yaml, this process's alone, and a tracker that is closed whatever happens."""
     if is_helper():
         yield
         return
@@ -111,11 +111,11 @@ def _tracked(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
     os.environ[RUN_VARIABLE] = str(recorder.run.path)
     failed = True
     try:
-        recorder.loggers = open_loggers(cfg, recorder.run)
+        recorder.tracker = open_tracker(cfg, recorder.run)
         yield
         failed = False
     finally:
-        close_loggers(cfg, recorder, failed)
+        recorder.tracker.close(failed)
 
 
 def _begin_anew(cfg: DictConfig, recorder: Recorder) -> None:

@@ -21,7 +21,7 @@ from difflab.quiet import quiet_lightning
 from difflab.runs import Run
 from difflab.score import suite
 from difflab.session import Checkpoint, is_helper, opened, opened_by_rank_0, planned_run, stopped_gently
-from difflab.tracking import Recorder, describe_loggers
+from difflab.tracking import Recorder
 
 
 def main(cfg: DictConfig) -> Run:
@@ -97,8 +97,8 @@ def _announce(cfg: DictConfig, data: ImageData, module: Diffusion, recorder: Rec
     net = module.denoiser.net
     size = f"{parameters(net) / 1e6:.2f} M parameters, {gflop_per_image(net, cfg.data.shape):.3f} GFLOP/image"
     print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
-    if where := describe_loggers(recorder.loggers):
-        print(where)
+    if recorder.tracker.where:
+        print(recorder.tracker.where)
     if module.objective.coupling.mixes_classes and data.classes:
         print(
             f"warning: this coupling lets the {len(data.classes)} classes of {cfg.data.name} compete for the noise, so "
@@ -125,7 +125,7 @@ def _trainer(cfg: DictConfig, module: Diffusion, parts: Parts, checkpoint: Check
             accumulate_grad_batches=cfg.train.accumulate,
             callbacks=parts.all(),
             plugins=[WholeFiles()],
-            logger=False,  # the recorder speaks to the trackers
+            logger=False,  # the recorder speaks to the tracker
             default_root_dir=parts.checkpoint.recorder.run.path,
             use_distributed_sampler=False,  # the stream knows its rank
             enable_progress_bar=False,

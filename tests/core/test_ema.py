@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from difflab.ema import Ema, decay, length
+from difflab.ema import Ema, decay, in_force, length
 from difflab.power_ema import sigma_rel_of
 
 
@@ -50,3 +50,14 @@ def test_length_is_the_deviation_of_the_density_of_the_recursion(
 
 def test_length_of_a_young_average_is_that_of_a_power_function() -> None:
     assert length(1000, 1e9, 0.05) == pytest.approx(sigma_rel_of(math.log(2) / 0.05 - 1), rel=1e-5)
+
+
+def test_half_life_in_force_is_the_one_that_decays() -> None:
+    assert in_force(1000, 1e6, 0.05) == 50
+    assert in_force(10**9, 1e6, 0.05) == in_force(7, 1e6, None) == 1e6
+
+
+def test_distance_is_of_all_weights_as_one_vector() -> None:
+    average, live = [torch.tensor([1.0, 0.0]), torch.tensor([[4.0]])], [torch.tensor([0.0, 0.0]), torch.tensor([[5.0]])]
+    assert Ema(average).distance(live) == pytest.approx(2**0.5 / 5, rel=1e-6)
+    assert Ema(live).distance(live) == 0

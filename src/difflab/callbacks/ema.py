@@ -7,7 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
-from difflab.ema import Ema, decay
+from difflab.ema import Ema, decay, in_force
 from difflab.lit import Diffusion
 
 
@@ -35,6 +35,14 @@ class EmaWeights(pl.Callback):
         assert self.ema is not None
         images = pl_module.nimg - pl_module.nimg_before
         self.ema.update(pl_module.denoiser.parameters(), decay(images, pl_module.nimg, self.halflife_nimg, self.rampup))
+
+    def row(self, module: Any) -> dict[str, float]:
+        """The half-life in force, and how far the average is from the weights, in units of their own length."""
+        assert self.ema is not None
+        return {
+            "ema/halflife_nimg": in_force(module.nimg, self.halflife_nimg, self.rampup),
+            "ema/distance": self.ema.distance(module.denoiser.parameters()),
+        }
 
     @contextmanager
     def applied(self, module: Diffusion) -> Iterator[None]:

@@ -7,17 +7,21 @@ import torch
 from torch import Tensor
 
 from difflab.callbacks.due import due
+from difflab.callbacks.ema import EmaWeights
 from difflab.tracking import Recorder
 
 
 class NoiseLoss(pl.Callback):
-    """Every `every_nimg` images: mean loss, gradient norm, learning rate, and |x0 - x0_hat|^2 in bins of logsnr.
+    """Every `every_nimg` images: mean loss, gradient norm, learning rate, |x0 - x0_hat|^2 in bins of logsnr, and the
+    state of the average.
 
     The error in x0 space does not depend on prediction, weighting or times, so runs compare by it.
     """
 
-    def __init__(self, recorder: Recorder, every_nimg: int, bins: int, low: float = -8.0, high: float = 8.0) -> None:
-        self.recorder, self.every_nimg = recorder, every_nimg
+    def __init__(
+        self, ema: EmaWeights, recorder: Recorder, every_nimg: int, bins: int, low: float = -8.0, high: float = 8.0
+    ) -> None:
+        self.ema, self.recorder, self.every_nimg = ema, recorder, every_nimg
         self.edges = torch.linspace(low, high, bins + 1, dtype=torch.float64)
         self._reset()
 
@@ -32,7 +36,7 @@ class NoiseLoss(pl.Callback):
         if trainer.is_global_zero:
             lr = trainer.optimizers[0].param_groups[0]["lr"]
             more = {"train/lr": lr, "train/grad_norm": pl_module.grad_norm.item()}
-            self.recorder.log(pl_module.nimg, self._row() | more)
+            self.recorder.log(pl_module.nimg, self._row() | more | self.ema.row(pl_module))
         self._reset()
 
     def _add(self, loss: Tensor, x0_mse: Tensor, logsnr: Tensor) -> None:

@@ -8,6 +8,7 @@ from omegaconf import DictConfig
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation
+from difflab.callbacks.film import Film
 from difflab.callbacks.noise_loss import NoiseLoss
 from difflab.callbacks.plans import assemble_evaluation
 from difflab.callbacks.power_ema import PowerEma
@@ -25,6 +26,7 @@ from difflab.tracking import Recorder
 class Parts:
     ema: EmaWeights
     samples: Samples
+    film: Film
     evaluation: Evaluation | None
     noise_loss: NoiseLoss
     throughput: Throughput
@@ -33,7 +35,7 @@ class Parts:
     checkpoint: LastCheckpoint
 
     def all(self) -> list[pl.Callback]:
-        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.evaluation)
+        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.film, self.evaluation)
         return [*(p for p in parts if p is not None), self.snapshots, self.power_ema, self.checkpoint]
 
 
@@ -47,8 +49,9 @@ def assemble_callbacks(
     return Parts(
         ema=ema,
         samples=Samples(generation, ema, recorder, **c.samples),
+        film=Film(generation, ema, recorder, c.samples.seed, **c.film),
         evaluation=evaluation,
-        noise_loss=NoiseLoss(recorder, **c.noise_loss),
+        noise_loss=NoiseLoss(ema, recorder, **c.noise_loss),
         throughput=Throughput(recorder, c.throughput.every_nimg, cost),
         snapshots=KeptAverages(ema, recorder, **c.snapshots),
         power_ema=PowerEma(recorder, **c.power_ema),

@@ -4,6 +4,8 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+from jaxtyping import UInt8
+from torch import Tensor
 
 from difflab.callbacks.due import due
 from difflab.callbacks.ema import EmaWeights
@@ -14,7 +16,10 @@ from difflab.tracking import Recorder
 
 
 class Samples(pl.Callback):
-    """Every `every_nimg` images: `n` pictures with the averaged weights, as samples/nimg=000012800.png."""
+    """Every `every_nimg` images: `n` pictures with the averaged weights, as samples/nimg=000012800.png.
+
+    Those of the end go to the tracker one by one as well.
+    """
 
     def __init__(
         self,
@@ -36,15 +41,19 @@ class Samples(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: Any) -> None:
         """The last grid, while all ranks are there."""
         pl_module.to(trainer.strategy.root_device)  # Lightning has taken it off a GPU
-        self.write(pl_module)
+        images = self.write(pl_module)
+        if trainer.is_global_zero:
+            self.recorder.tracker.samples(pl_module.nimg, self.seed, images)
 
     def path(self, nimg: int) -> Path:
         return self.recorder.run.samples / f"nimg={nimg:09d}.png"
 
-    def write(self, module: Any) -> None:
+    def write(self, module: Any) -> UInt8[Tensor, "n c h w"]:
         """The grid at this point of the run: every rank makes its share, rank 0 writes."""
         with self.ema.applied(module):
             images = shared_pictures(module, self.generation, self.n, self.seed, self.batch, "samples")
         if module.trainer.is_global_zero:
             save_png(self.path(module.nimg), grid(images, scale=2))
-            self.recorder.picture(module.nimg, "samples/grid", self.path(module.nimg))
+            caption = f"{module.nimg:,} images seen, seed {self.seed}"
+            self.recorder.picture(module.nimg, "samples/grid", self.path(module.nimg), caption)
+        return images

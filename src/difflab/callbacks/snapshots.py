@@ -19,8 +19,7 @@ class KeptAverages(pl.Callback):
     """
 
     def __init__(self, ema: EmaWeights, recorder: Recorder, at: Sequence[Any]) -> None:
-        if not all(isinstance(share, int | float) and 0 < share < 1 for share in at):
-            raise DifflabError(f"callbacks.snapshots.at={list(at)}: shares of the run between 0 and 1, such as [0.25]")
+        check_shares("callbacks.snapshots.at", at)
         self.ema, self.recorder, self.at = ema, recorder, at
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -34,6 +33,12 @@ class KeptAverages(pl.Callback):
         for nimg, path in kept_snapshots(self.recorder.run).items():
             if trainer.is_global_zero and nimg > checkpoint["nimg"]:
                 path.unlink()
+
+
+def check_shares(key: str, at: Sequence[Any]) -> None:
+    """Raises DifflabError for what is no list of shares of a run."""
+    if not all(isinstance(share, int | float) and 0 < share < 1 for share in at):
+        raise DifflabError(f"{key}={list(at)}: shares of the run between 0 and 1, such as [0.25]")
 
 
 def passed(shares: Sequence[float], module: Any) -> bool:

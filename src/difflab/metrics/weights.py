@@ -41,10 +41,8 @@ def _pickled(content: bytes, path: Path) -> dict[str, Tensor]:
 
 
 def _safetensors(content: bytes, path: Path) -> dict[str, Tensor]:
-    try:
-        from safetensors import SafetensorError, torch
-    except ImportError:
-        raise DifflabError(f"{path} needs the package `safetensors`: pip install 'difflab[transformers]'") from None
+    from safetensors import SafetensorError, torch
+
     try:
         return torch.load(content)
     except SafetensorError as error:

@@ -78,7 +78,10 @@ def _tasks(sweep: Sweep, at_once: int | None) -> Tasks:
 
 
 def _report(sweep: Sweep) -> int:
-    """The table of all jobs, and the folder as the last line; 1 if any has failed."""
+    """The table of all jobs, the report, and the folder as the last line; 1 if any has failed."""
+    from difflab.finish import reported  # imports all of training
+
     table.show(sweep.jobs, sweep.label)
+    print(reported(sweep.path))
     print(f"sweep: {sweep.path}")
     return int(any(job.read_status().state == "failed" for job in sweep.jobs))
