@@ -3,16 +3,9 @@
 import math
 from collections.abc import Sequence
 
-from difflab.callbacks.best import HIGHER
 from difflab.errors import DifflabError
+from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure, differences, in_words
-
-RISING = tuple(name for name, higher in HIGHER.items() if higher)
-
-
-def rises(name: str) -> bool:
-    """Whether a higher figure of this name is the better one."""
-    return name.startswith(RISING)
 
 
 def best(figures: Sequence[Figure]) -> int:
@@ -26,7 +19,7 @@ def best(figures: Sequence[Figure]) -> int:
     for figure in figures:
         if differing := differences(figures[0], figure):
             raise DifflabError(f"figures of different protocols are not compared ({in_words(differing)})")
-    return (max if rises(figures[0].name) else min)(finite, key=lambda i: figures[i].value)
+    return (max if higher_is_better(figures[0].name) else min)(finite, key=lambda i: figures[i].value)
 
 
 def cheapest(figures: Sequence[Figure]) -> int:

@@ -7,6 +7,7 @@ from omegaconf import DictConfig
 from difflab import assemble
 from difflab.chosen import Chosen, choose
 from difflab.errors import DifflabError
+from difflab.finish import reported
 from difflab.metrics.protocol import Figure
 from difflab.pictures.against import page
 from difflab.pixels import save_png
@@ -37,6 +38,7 @@ def report(sweep: Sweep, cfgs: Sequence[DictConfig]) -> int:
     if rows:
         _say(sweep, cfgs, rows)
         _draw(sweep, rows)
+    print(reported(sweep.path))
     print(f"sweep: {sweep.path}")
     return int(any(job.read_status().state == "failed" for job in sweep.jobs))
 

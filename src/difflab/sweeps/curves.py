@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from difflab.comparison import is_floor
 from difflab.errors import DifflabError
+from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure, differences, in_words
 from difflab.pictures.against import Level, Line, Plot, Point
 from difflab.sweeps.axis import place
-from difflab.sweeps.best import rises
 from difflab.sweeps.folder import Job, named
 from difflab.sweeps.table import Row
 
@@ -34,7 +34,7 @@ def _plot(x: str, name: str, rows: Sequence[Row]) -> Plot:
         else:
             lines.setdefault(_others(x, job), []).append(Point(at, figure.value, figure.error or 0.0))
     levels += [Level("held-out real pictures", figure.value) for _, figure in made if is_floor(figure)][:1]
-    return Plot(name, rises(name), [Line(label, sorted(points)) for label, points in lines.items()], levels)
+    return Plot(name, higher_is_better(name), [Line(label, sorted(points)) for label, points in lines.items()], levels)
 
 
 def _others(x: str, job: Job) -> str:
