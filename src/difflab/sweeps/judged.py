@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from omegaconf import DictConfig
 
-from difflab.callbacks.best import HIGHER
 from difflab.errors import DifflabError
 from difflab.files import read_json
+from difflab.metrics.directions import HIGHER
 from difflab.runs import Run, read_rows
 from difflab.sweeps.checks import Checked
 

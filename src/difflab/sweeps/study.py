@@ -5,8 +5,8 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
-from difflab.callbacks.best import HIGHER
 from difflab.errors import DifflabError
+from difflab.metrics.directions import HIGHER
 from difflab.rng import fold
 
 if TYPE_CHECKING:
