@@ -336,8 +336,8 @@ def test_thinned_curve_keeps_its_peaks() -> None:
 
 
 def test_log_ticks() -> None:
-    assert log_ticks(0.03, 2) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5]
-    assert log_ticks(1e-3, 20) == [1e-3, 1e-2, 0.1, 1, 10]
+    assert log_ticks(0.03, 2) == [0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50]
+    assert log_ticks(1e-3, 20) == [1e-3, 1e-2, 0.1, 1, 10, 100]
 
 
 def test_short_protocol_of_a_figure() -> None:

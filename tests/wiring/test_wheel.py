@@ -37,10 +37,13 @@ def test_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Path) -> Non
     assert done.stdout.startswith(str(installed))
     folder = done.stdout.splitlines()[-1].removeprefix("run: ")
     assert (tmp_path / folder / "result.json").is_file()
+    assert "<h1>smoke</h1>" in (tmp_path / folder / "report.html").read_text()
 
 
 def test_wheel_holds_configuration_data_and_licences(installed: Path) -> None:
     assert (installed / "difflab" / "conf" / "train.yaml").is_file()
     assert (installed / "difflab" / "embedded" / "fashion_mini" / "LICENSE").is_file()
     assert (installed / "difflab" / "embedded" / "emoji" / "emoji.npz").is_file()
+    templates = installed / "difflab" / "report" / "templates"
+    assert {"base.html.j2", "run.html.j2", "style.css", "report.js"} <= {path.name for path in templates.iterdir()}
     assert list(installed.glob("*.dist-info/licenses/LICENSE"))

@@ -47,8 +47,9 @@ def origin(cfg: DictConfig, folder: Path) -> Origin:
         base = compose("train", words) if len(words) > 1 else shipped
     except DifflabError as error:
         return Origin(None, again, str(error))
-    words += [f"{c.key}={in_hydra(c.here)}" for c in changes(cfg, base) if not _follows(c, cfg)]
-    command = shlex.join(["difflab", "train", *words]) if _leads_to(words, cfg) else again
+    own = [change for change in changes(cfg, base) if not _follows(change)]
+    words += [f"{change.key}={in_hydra(change.here)}" for change in own]
+    command = shlex.join(["difflab", "train", *words]) if _leads_to(base, own, cfg) else again
     return Origin(changes(cfg, shipped), command)
 
 
@@ -64,7 +65,7 @@ def _plain(cfg: DictConfig) -> dict[str, Any]:
     return {key: OmegaConf.to_container(v) if OmegaConf.is_config(v) else v for key, v in found.items()}
 
 
-def _follows(change: Change, cfg: DictConfig) -> bool:
+def _follows(change: Change) -> bool:
     """A budget in images takes the place of minutes, so that they need not be named."""
     return change.key == "train.minutes" and change.here is None
 
@@ -106,8 +107,11 @@ def in_hydra(value: Any) -> str:
     return json.dumps(value)
 
 
-def _leads_to(words: list[str], cfg: DictConfig) -> bool:
-    try:
-        return not changes(cfg, compose("train", words))
-    except DifflabError:
-        return False
+def _leads_to(base: DictConfig, own: list[Change], cfg: DictConfig) -> bool:
+    """Whether the changes, made to `base`, give the configuration: not so where a setting was added or taken away."""
+    made = base.copy()
+    for change in own:
+        if ABSENT in (change.shipped, change.here):
+            return False
+        OmegaConf.update(made, change.key, change.here)
+    return all(_follows(change) for change in changes(cfg, made))

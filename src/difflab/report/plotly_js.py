@@ -9,9 +9,13 @@ from pathlib import Path
 
 @cache
 def packed() -> str:
-    """gzip in base64; read beside the package, whose import would take longer than the packing."""
+    """gzip in base64."""
+    return b64encode(gzip.compress(library(), compresslevel=6, mtime=0)).decode()
+
+
+def library() -> bytes:
+    """Read beside the package, whose import would take longer than the packing."""
     spec = find_spec("plotly")
     assert spec is not None
     assert spec.origin is not None
-    library = (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
-    return b64encode(gzip.compress(library, compresslevel=6, mtime=0)).decode()
+    return (Path(spec.origin).parent / "package_data" / "plotly.min.js").read_bytes()
