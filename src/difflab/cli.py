@@ -2,11 +2,12 @@
 
 import importlib
 import json
+import re
 import sys
 import textwrap
 from pathlib import Path
 
-from difflab.errors import DifflabError
+from difflab.errors import BusyError, DifflabError
 from difflab.files import conf_dir
 
 VERBS = {
@@ -16,35 +17,40 @@ VERBS = {
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
+    "report": "one HTML file about a run, a sweep or several runs: difflab report RUN ... out=FILE.html",
     "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 NAME_RUNS = ("report", "compare")  # their words without a key are runs
+SWEPT = ("train",)  # verbs that take -m
 FLAGS = {
     "--help": "this help; after a verb, its settings and their choices",
     "--cfg": "print the composed configuration and stop",
     "--debug": "show the traceback of an error",
+    "-m": "a sweep, a job for each combination: difflab train -m schedule=cosine,linear_vp prediction=eps,v",
+    "-j": "jobs of a sweep side by side: -j 2",
 }
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run a verb; 0 if it did what it says, else 1 (or 2 for a command that makes no sense)."""
-    arguments = list(sys.argv[1:] if argv is None else argv)
-    flags = {a for a in arguments if a.startswith("-")}
-    words = [a for a in arguments if not a.startswith("-")]
+    arguments = ["-m" if a == "--multirun" else a for a in (sys.argv[1:] if argv is None else argv)]
     try:
-        return _dispatch(words, flags)
+        at_once, arguments = _side_by_side(arguments)
+        flags = {a for a in arguments if a.startswith("-")}
+        return _dispatch([a for a in arguments if a not in flags], flags, at_once)
     except KeyboardInterrupt:
         print("difflab: stopped", file=sys.stderr)
         return 130
     except Exception as error:
-        if "--debug" in flags:
+        if "--debug" in arguments:
             raise
-        print(f"difflab: {_in_one_line(error)}", file=sys.stderr)
-        return 1
+        print(f"difflab: {in_one_line(error)}", file=sys.stderr)
+        return BusyError.CODE if isinstance(error, BusyError) else 1
 
 
-def _in_one_line(error: Exception) -> str:
+def in_one_line(error: Exception) -> str:
+    """What the user reads of an error."""
     if isinstance(error, DifflabError):
         return str(error)
     if isinstance(error, OSError):
@@ -54,7 +60,19 @@ def _in_one_line(error: Exception) -> str:
     )
 
 
-def _dispatch(words: list[str], flags: set[str]) -> int:
+def _side_by_side(arguments: list[str]) -> tuple[int, list[str]]:
+    """How many jobs of a sweep run at once, `-j N` or `-jN`, and the other arguments."""
+    at = next((i for i, a in enumerate(arguments) if re.fullmatch(r"-j\d*", a)), None)
+    if at is None:
+        return 1, arguments
+    end = at + 1 + (arguments[at] == "-j")
+    number = "".join(arguments[at:end])[2:]
+    if "-m" not in arguments or not number.isdecimal() or int(number) < 1:
+        raise DifflabError("-j says how many jobs of a sweep run side by side: difflab train -m -j 2 ...")
+    return int(number), arguments[:at] + arguments[end:]
+
+
+def _dispatch(words: list[str], flags: set[str], at_once: int) -> int:
     unknown = flags - FLAGS.keys() - {"-h"}
     if unknown:
         raise DifflabError(f"{' '.join(sorted(unknown))} is not an option of difflab: it knows {', '.join(FLAGS)}")
@@ -66,9 +84,15 @@ def _dispatch(words: list[str], flags: set[str]) -> int:
         from difflab.compose import near
 
         raise DifflabError(f"'{verb}' is not a verb of difflab{near(verb, VERBS)}: it knows {', '.join(VERBS)}")
+    if "-m" in flags and verb not in SWEPT:
+        raise DifflabError(f"-m: sweeps are of {', '.join(SWEPT)}, not of {verb}")
     if flags & {"--help", "-h"}:
-        print(_verb_help(verb))
+        print(_settings_help("multirun") if "-m" in flags else f"difflab {VERBS[verb]}\n\n{_settings_help(verb)}")
         return 0
+    if "-m" in flags:
+        from difflab.sweeps.main import main as sweep
+
+        return sweep(verb, overrides, at_once, show="--cfg" in flags)
     return _run(verb, _runs_named(overrides) if verb in NAME_RUNS else overrides, show="--cfg" in flags)
 
 
@@ -98,14 +122,14 @@ def _help() -> str:
     return f"usage: difflab VERB [key=value ...]\n\nverbs:\n{verbs}\n\noptions:\n{flags}"
 
 
-def _verb_help(verb: str) -> str:
-    """The verb's settings file, whose comments explain it, and the choices of every group it names."""
+def _settings_help(verb: str) -> str:
+    """The settings file, whose comments explain it, and the choices of every group it names."""
     from difflab.compose import groups_of
 
     text = (conf_dir() / f"{verb}.yaml").read_text()
     lines = [f"{g}: {' '.join(sorted(f.stem for f in (conf_dir() / g).glob('*.yaml')))}" for g in groups_of(verb)]
     choices = "\n".join(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="      ") for line in lines)
-    return f"difflab {VERBS[verb]}\n\n{text}\nchoices:\n{choices}"
+    return f"{text}\nchoices:\n{choices}"
 
 
 def _os_error(error: OSError) -> str:

@@ -1,13 +1,16 @@
 """A verb's configuration out of conf/ and the overrides of the command line, with errors worth reading."""
 
+import copy
 import difflib
 import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
+from yaml import YAMLError
 
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
@@ -34,11 +37,12 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     Raises DifflabError for a name that does not exist ("did you mean"), a value of the wrong type, and text
     that can't be read.
     """
-    overrides = [_quoted(o) for o in overrides]
+    overrides = [quoted(o) for o in overrides]
     given = {key: _unquoted(text) for key, text in (o.split("=", 1) for o in overrides if "=" in o)}
     _check_form(overrides)
-    if given.get("resume", "null") != "null":
-        return _resumed(given["resume"], [o for o in overrides if not o.startswith("resume=")])
+    for key, goes_on in (("resume", _resumed), ("config", _as_the_file_has_it)):
+        if verb == "train" and given.get(key, "null") != "null":
+            return goes_on(given[key], [o for o in overrides if not o.startswith(f"{key}=")])
     if verb in NEED_A_RUN:
         _inherit(_named_run(verb, given))
     if verb == "novelty" and not given.get("from"):
@@ -141,8 +145,9 @@ def _readable(verb: str, overrides: list[str], error: Exception) -> DifflabError
     if found:
         groups = groups_of(verb)
         known = list(leaves(_hydra_compose(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
-        hint = f"{near(found[1], known)} (`difflab {verb} --cfg` lists them)"
-        return DifflabError(f"'{found[1]}' is not a setting of difflab {verb}{hint}")
+        command = "difflab train -m" if verb == "multirun" else f"difflab {verb}"
+        hint = f"{near(found[1], known)} (`{command} --cfg` lists them)"
+        return DifflabError(f"'{found[1]}' is not a setting of {command}{hint}")
     return DifflabError(" ".join(text.split()))
 
 
@@ -230,10 +235,10 @@ def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> No
         )
 
 
-def _quoted(override: str) -> str:
-    """A path such as checkpoints/snapshot-nimg=000012800.ckpt in the quotes that Hydra wants around its `=`."""
+def quoted(override: str) -> str:
+    """A path such as jobs/000-schedule=cosine,prediction=eps in the quotes that Hydra wants around `=` and `,`."""
     key, _, value = override.partition("=")
-    return f'{key}="{value}"' if "=" in value and re.fullmatch(r"[\w./~$=+-]+", value) else override
+    return f'{key}="{value}"' if "=" in value and re.fullmatch(r"[\w./~$=+,-]+", value) else override
 
 
 def _unquoted(text: str) -> str:
@@ -269,18 +274,57 @@ def _store(nodes: Mapping[str, Any]) -> None:
 def _resumed(name: str, overrides: list[str]) -> DictConfig:
     """The run's own configuration; only values may be overridden, and only known ones."""
     run = find_run(name, "resume")
-    cfg, before = run.read_config(), run.read_config()
+    for override in overrides:
+        if override.startswith(("run_dir=", "config=")):
+            raise DifflabError(f"{override}: the run {run.path} goes on in its own directory as it is; leave it out")
+    cfg = _with_values(run.read_config(), overrides, f"the run {run.path}")
     cfg.resume = str(run.path)
+    return cfg
+
+
+def _as_the_file_has_it(name: str, overrides: list[str]) -> DictConfig:
+    """A resolved configuration file, such as a run's config.yaml, for a run of its own."""
+    cfg = read_config_file(user_path(name), "config")
+    cfg.resume, cfg.config = None, name
+    if "run_id" in cfg.logger:
+        cfg.logger.run_id = None
+    cfg = _with_values(cfg, overrides, f"config={name}")
+    _one_budget({key: text for key, _, text in (o.partition("=") for o in overrides)}, cfg)
+    return cfg
+
+
+def read_config_file(path: Path, key: str) -> DictConfig:
+    """A whole configuration of `difflab train`, struct mode on.
+
+    Raises DifflabError where there is none, `key` being the setting that names it.
+    """
+    try:
+        cfg = OmegaConf.load(path)
+    except (OSError, YAMLError) as error:
+        raise DifflabError(f"{key}={path} is not a configuration file ({type(error).__name__})") from error
+    missing = [g for g in groups_of("train") if g != "experiment" and g not in cfg] if cfg else ["any"]
+    if missing or not isinstance(cfg, DictConfig):
+        raise DifflabError(
+            f"{key}={path} is not a whole configuration of `difflab train` (no {', '.join(missing)}): name a run's "
+            "config.yaml, or write one with `difflab train --cfg`"
+        )
+    OmegaConf.set_struct(cfg, True)
+    return cfg
+
+
+def _with_values(cfg: DictConfig, overrides: list[str], whose: str) -> DictConfig:
+    """A copy with single values overridden, but no groups; `whose` it is, for the message."""
+    before, cfg = cfg, copy.deepcopy(cfg)
     known = leaves(cfg)
     for override in overrides:
         key, _, text = override.partition("=")
         if _is_group(override):
             raise DifflabError(
-                f"{override}: the run {run.path} goes on with the {key} it began with; leave {key} out, "
+                f"{override}: {whose} goes on with the {key} it began with; leave {key} out, "
                 "override single values (such as train.total_nimg), or start a new run"
             )
         if key not in known:
-            raise DifflabError(f"'{key}' is not a setting of the run {run.path}{near(key, known)}")
+            raise DifflabError(f"'{key}' is not a setting of {whose}{near(key, known)}")
         OmegaConf.update(cfg, key, OmegaConf.create(f"value: {text}").value)
     _check_types(before, cfg)
     validate(cfg)

@@ -10,12 +10,12 @@ from rich.console import Console
 from rich.table import Table
 
 from difflab import processes
-from difflab.callbacks.best import HIGHER
 from difflab.checkpoints import load_checkpoint
 from difflab.ema import length
 from difflab.errors import DifflabError
 from difflab.evaluate import count, figures_of, shape_of
 from difflab.files import write_json
+from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure
 from difflab.pictures.ema_curve import Curve, page
 from difflab.pixels import save_png
@@ -25,8 +25,6 @@ from difflab.runs import Run, find_run, is_of_a_run, user_path
 from difflab.score import data_of, suite_against
 from difflab.sources import open_source
 from difflab.weights import power_length
-
-RISING = tuple(name for name, higher in HIGHER.items() if higher)
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def curves_of(lengths: Lengths, found: Mapping[str, Sequence[Figure]]) -> list[C
 def _curve(lengths: Lengths, i: int, found: Mapping[str, Sequence[Figure]]) -> Curve:
     figures = [found[_word(share)][i] for share in lengths.mismatch]
     own = found["ema"][i]
-    higher = own.name.startswith(RISING)
+    higher = higher_is_better(own.name)
     return Curve(
         own.name, list(lengths.mismatch), [f.value for f in figures], [f.error for f in figures],
         lengths.own, own.value, own.error, higher,

@@ -6,3 +6,9 @@ class DifflabError(Exception):
 
     The command line prints it as one line without a traceback (`--debug` shows the traceback).
     """
+
+
+class BusyError(DifflabError):
+    """Another process is at work on the same run: look again later. The command ends with 75, as sysexits.h has it."""
+
+    CODE = 75

@@ -34,6 +34,11 @@ def write_json(path: Path, value: Any) -> None:
         temporary.write_text(json.dumps(value, indent=2) + "\n")
 
 
+def read_json(path: Path) -> Any:
+    """The value of a file that `write_json` has written."""
+    return json.loads(path.read_text())
+
+
 def file_digest(path: Path) -> str:
     """sha256 of a file's content."""
     with path.open("rb") as file:

@@ -1,4 +1,4 @@
-"""What a run ends with: the film, the figures and result.json."""
+"""What a run ends with: the film, the figures, result.json and the report."""
 
 from typing import Any
 
@@ -6,6 +6,7 @@ from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.parts import Parts
 from difflab.lit import Diffusion
 from difflab.metrics.protocol import lines
+from difflab.report import write
 from difflab.result import write_result
 from difflab.tracking import Recorder
 
@@ -21,6 +22,16 @@ def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
         print(*lines(figures), sep="\n")
         print(_in_words(parts.evaluation, recorder))
     print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
+    print(reported(recorder.run.path))
+
+
+def reported(path: Path) -> str:
+    """Where the report of a run or a sweep is. Whatever is wrong with it, what was trained is not lost to it."""
+    try:
+        return f"report: {write(path)}"
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"warning: no report ({reason}); `difflab report {path}` tries again"
 
 
 def _best(evaluation: Evaluation) -> dict[str, Any]:

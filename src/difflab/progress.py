@@ -80,8 +80,8 @@ def _lines(label: str, total: int, done: int) -> Iterator[Advance]:
             return
         printed = now
         rate = (done - first) / (now - start)
-        left = (total - done) / rate
-        line = f"{label}: {done:,}/{total:,} images, {rate:,.0f} images/s, {note}, {left:,.0f} s left"
+        left = f"{(total - done) / rate:,.0f} s left" if rate > 0 else "the time left is not known yet"
+        line = f"{label}: {done:,}/{total:,} images, {rate:,.0f} images/s, {note}, {left}"
         print(line.replace(", ,", ","), file=sys.stderr, flush=True)
 
     yield advance

@@ -10,10 +10,11 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from difflab.checkpoints import load_checkpoint
-from difflab.errors import DifflabError
+from difflab.errors import BusyError, DifflabError
 from difflab.lit import Diffusion
+from difflab.locks import held
 from difflab.power_weights import check_tracked
-from difflab.runs import Run, find_run, new_run
+from difflab.runs import Run, find_run, new_run, user_path
 from difflab.tracking import Recorder, open_tracker
 from difflab.weights import check_weights, denoiser_weights
 
@@ -27,6 +28,7 @@ class Checkpoint:
     path: Path | None = None
     nimg: int = 0
     step: int = 0
+    written: int | None = None  # when, in ns
 
     @staticmethod
     def of(cfg: DictConfig, module: Diffusion) -> "Checkpoint":
@@ -34,10 +36,19 @@ class Checkpoint:
         if cfg.resume is None:
             return Checkpoint()
         run = find_run(cfg.resume, "resume")
+        written = _written(run)
         contents = load_checkpoint(run.checkpoint)
         check_weights(module.denoiser, denoiser_weights(contents), run)
         check_tracked(run, contents, cfg.callbacks.power_ema.sigma_rel)
-        return Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"])
+        return Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"], written)
+
+    def check_current(self, run: Run) -> None:
+        """Raises BusyError where another process has trained the run since this one was read."""
+        if _written(run) != self.written:
+            raise BusyError(
+                f"{run.path} was trained by another process meanwhile: give the command again, or `difflab train "
+                f"resume={run.path}` to go on with it"
+            )
 
     def finished_run(self, cfg: DictConfig) -> Run | None:
         """The run to resume, if nothing is left to do: a kill may have come between training and figures."""
@@ -62,18 +73,38 @@ def opened_by_rank_0() -> Path:
 
 
 def planned_run(cfg: DictConfig) -> Run:
-    """Where the run is or will be: nothing is made yet."""
+    """Where the run is or will be: nothing is made yet.
+
+    Raises BusyError for a run_dir that holds a run which is to be gone on with.
+    """
     if is_helper():
         return Run(opened_by_rank_0())
-    return find_run(cfg.resume, "resume") if cfg.resume is not None else new_run(Path(cfg.runs), cfg.name)
+    if cfg.resume is not None:
+        return find_run(cfg.resume, "resume")
+    if cfg.run_dir is None:
+        return new_run(Path(cfg.runs), cfg.name)
+    run = Run(user_path(cfg.run_dir))
+    if run.checkpoint.exists():
+        raise BusyError(f"run_dir={cfg.run_dir} holds a run already: go on with resume={run.path}, or name another")
+    return run
 
 
 @contextmanager
-def opened(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
-    """The run directory with its config.yaml, and a tracker that is closed whatever happens."""
+def opened(cfg: DictConfig, recorder: Recorder, checkpoint: Checkpoint) -> Iterator[None]:
+    """The run directory with its config.yaml, this process's alone, and a tracker that is closed whatever happens."""
     if is_helper():
         yield
         return
+    with held(recorder.run.path, "is trained"):
+        checkpoint.check_current(recorder.run)
+        with _tracked(cfg, recorder):
+            yield
+
+
+@contextmanager
+def _tracked(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
+    if cfg.resume is None and recorder.run.config.exists():
+        _begin_anew(cfg, recorder)
     if cfg.logger.kind == "wandb" and cfg.logger.run_id is None:
         cfg.logger.run_id = uuid.uuid4().hex[:8]
     recorder.run.write_config(cfg)
@@ -85,6 +116,21 @@ def opened(cfg: DictConfig, recorder: Recorder) -> Iterator[None]:
         failed = False
     finally:
         recorder.tracker.close(failed)
+
+
+def _begin_anew(cfg: DictConfig, recorder: Recorder) -> None:
+    """Of a run that was cut off before its first checkpoint nothing is kept but its identity in W&B."""
+    before = recorder.run.read_config()
+    if cfg.logger.kind == before.logger.kind == "wandb":
+        cfg.logger.run_id = before.logger.run_id
+    recorder.rewind(nimg=-1, wall_s=0.0)
+    for left in (*recorder.run.path.glob("checkpoints/*.ckpt"), *recorder.run.samples.glob("nimg=*.png")):
+        left.unlink()
+
+
+def _written(run: Run) -> int | None:
+    """When the run's last checkpoint was, in ns; None where there is none."""
+    return run.checkpoint.stat().st_mtime_ns if run.checkpoint.exists() else None
 
 
 @contextmanager

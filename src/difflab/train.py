@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> Run:
     if is_helper():
         cfg = Run(opened_by_rank_0()).read_config()
     data = _data(cfg)
-    module = _module(cfg)
+    module = untrained(cfg)
     generation, scored = assemble.generation(cfg), suite(cfg, data, device_of(cfg.trainer, rank=0))
     checkpoint = Checkpoint.of(cfg, module)
     if (run := checkpoint.finished_run(cfg)) is not None:
@@ -41,9 +41,9 @@ def main(cfg: DictConfig) -> Run:
         return run
     recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, generation, scored, recorder)
-    _settle_budget(cfg, module)
+    settle_budget(cfg, module)
     trainer = _trainer(cfg, module, parts, checkpoint)
-    with opened(cfg, recorder):
+    with opened(cfg, recorder, checkpoint):
         if not is_helper():
             _announce(cfg, data, module, recorder)
             if scored is not None:
@@ -76,13 +76,14 @@ def _micro_batch(cfg: DictConfig) -> int:
     return int(cfg.train.batch_size) // parts
 
 
-def _module(cfg: DictConfig) -> Diffusion:
+def untrained(cfg: DictConfig) -> Diffusion:
+    """The module before its first step. Raises DifflabError for choices that can't work together."""
     denoiser, objective, t = assemble.denoiser(cfg), assemble.objective(cfg), cfg.train
     assemble.check(denoiser, objective)
     return Diffusion(denoiser, objective, build(cfg.optim), t.total_nimg, t.seed, t.grad_clip)
 
 
-def _settle_budget(cfg: DictConfig, module: Diffusion) -> None:
+def settle_budget(cfg: DictConfig, module: Diffusion) -> None:
     """Fix train.total_nimg: a whole number of steps, or what train.minutes allows."""
     batch = cfg.train.batch_size
     if cfg.train.minutes is not None:

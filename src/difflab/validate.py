@@ -13,15 +13,23 @@ AT_LEAST_ONE = (
     "callbacks.checkpoint.every_nimg", "callbacks.power_ema.snapshots", "metrics.reference_n", "figures.kid.subsets",
     "batch", "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
     "vlb.levels_per_picture", "ode.steps", "ode.probes",
+    "launcher.timeout_min", "launcher.cpus", "search.trials",
 )  # fmt: skip
 AT_LEAST_TWO = ("callbacks.evaluation.proxy.n", "metrics.n", "figures.kid.subset_size", "vlb.levels")
 ABOVE_ZERO = (
     "train.minutes", "train.grad_clip", "data.sigma_data", "ema.halflife_nimg", "ema.rampup", "optim.lr",
     "grid.sigma_min", "grid.sigma_max", "grid.rho", "grid.base.sigma_min", "grid.base.sigma_max", "grid.base.rho",
-    "grid.end", "grid.sigma_hat_max", "vlb.sigma_min", "ode.sigma_min", "ode.tolerance",
+    "grid.end", "grid.sigma_hat_max", "vlb.sigma_min", "ode.sigma_min", "ode.tolerance", "launcher.mem_gb",
     "logger.start_timeout", "logger.finish_timeout",
 )  # fmt: skip
-ZERO_OR_MORE = ("callbacks.evaluation.share", "grid.churn", "grid.sigma_hat_min", "ode.twice")
+ZERO_OR_MORE = (
+    "callbacks.evaluation.share",
+    "grid.churn",
+    "grid.sigma_hat_min",
+    "ode.twice",
+    "launcher.gpus",
+    "search.seed",
+)
 ONE_OF = {
     "logger.kind": ("wandb", "csv", "tensorboard", "none"),
     "logger.mode": ("auto", "online", "offline"),

@@ -8,14 +8,10 @@ from difflab.callbacks.checkpoint import WholeFiles
 from difflab.callbacks.ema import EmaWeights
 from difflab.checkpoints import load_checkpoint
 from difflab.errors import DifflabError
+from difflab.metrics.directions import HIGHER
 from difflab.metrics.protocol import Figure, differences_of_one_run, in_words
 from difflab.tracking import Recorder
 
-# By their names in every extractor's figures: whether a higher value is the better one.
-HIGHER = {
-    "fd": False, "fd_infinity": False, "kid": False, "cmmd": False,
-    "inception_score": True, "precision": True, "recall": True, "density": True, "coverage": True,
-}  # fmt: skip
 KINDS = ("proxy", "full")
 
 

@@ -42,13 +42,22 @@ class Figure:
         return Figure(found["name"], found["value"], found["error"], found["protocol"])
 
     def __str__(self) -> str:
-        return f"{self._number()} ({', '.join(_parts(self.protocol))}){self._warning()}"
+        return f"{self._number()} ({self.how}){self._warning()}"
+
+    @property
+    def how(self) -> str:
+        """The protocol in words."""
+        return ", ".join(_parts(self.protocol))
 
     def line(self, known: Mapping[str, Entry]) -> str:
         """The figure under a headline that says what is `known` of its protocol."""
-        own = [f"{key}={value}" for key, value in self.protocol.items() if key not in known and key != "warning"]
-        details = f" ({', '.join(own)})" if own else ""
-        return f"  {self._number()}{details}{self._warning()}"
+        own = self.own(known)
+        return f"  {self._number()}{f' ({own})' if own else ''}{self._warning()}"
+
+    def own(self, known: Mapping[str, Entry]) -> str:
+        """What the protocol says beyond what is `known`."""
+        entries = (entry for entry in self.protocol.items() if entry[0] not in known and entry[0] != "warning")
+        return ", ".join(f"{key}={value}" for key, value in entries)
 
     def _number(self) -> str:
         return f"{self.name} {self.value:.4g}{'' if self.error is None else f' ± {self.error:.2g}'}"
@@ -57,14 +66,33 @@ class Figure:
         return f" WARNING: {self.protocol['warning']}" if self.protocol.get("warning") else ""
 
 
-def lines(figures: Iterable[Figure]) -> Iterator[str]:
-    """For the terminal: figures of the same samples below one headline, what they share of their protocols."""
+@dataclass(frozen=True)
+class Together:
+    """Figures of the same samples, and what their protocols share."""
+
+    figures: list[Figure]
+    known: dict[str, Entry]
+
+    @property
+    def headline(self) -> str:
+        """What is known of all of them, in words."""
+        return ", ".join(_parts(self.known))
+
+
+def by_samples(figures: Iterable[Figure]) -> Iterator[Together]:
+    """Figures in a row that are of the same samples."""
     for _, group in groupby(figures, key=lambda figure: [figure.protocol.get(key) for key in ("n", "source", "role")]):
         together = list(group)
         shared = dict(set.intersection(*(set(figure.protocol.items()) for figure in together)))
-        known = {key: value for key, value in together[0].protocol.items() if key in shared and key != "warning"}
-        yield f"{', '.join(_parts(known))}:"
-        yield from (figure.line(known) for figure in together)
+        first = together[0].protocol.items()
+        yield Together(together, {key: value for key, value in first if key in shared and key != "warning"})
+
+
+def lines(figures: Iterable[Figure]) -> Iterator[str]:
+    """For the terminal: figures of the same samples below one headline, what they share of their protocols."""
+    for together in by_samples(figures):
+        yield f"{together.headline}:"
+        yield from (figure.line(together.known) for figure in together.figures)
 
 
 def _parts(p: Mapping[str, Entry]) -> list[str]:

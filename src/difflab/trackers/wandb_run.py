@@ -149,8 +149,8 @@ def _init(cfg: DictConfig, run: Run, mode: str) -> Any:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     return wandb.init(
         project=cfg.logger.project,
-        name=f"{cfg.name}/{run.path.name}",
-        group=cfg.name,
+        name=_name(cfg, run),
+        group=cfg.logger.group or cfg.name,
         id=cfg.logger.run_id,
         resume="allow",
         dir=run.path,
@@ -165,3 +165,8 @@ def _init(cfg: DictConfig, run: Run, mode: str) -> Any:
             finish_timeout_raises=True,
         ),
     )
+
+
+def _name(cfg: DictConfig, run: Run) -> str:
+    """A job of a sweep, whose directory was named, is called by its overrides."""
+    return f"{cfg.name}/{run.path.name}" if cfg.run_dir is None else run.path.name

@@ -1,0 +1,94 @@
+"""The sortable table of several runs: only what differs between them, and their figures."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from difflab.report.curves import direction
+from difflab.report.draw import Number
+from difflab.report.gather import finite
+from difflab.report.group_plots import best_of
+from difflab.report.groups import Column, Group, Job
+
+
+@dataclass(frozen=True)
+class Head:
+    """A column's name, and what it means."""
+
+    text: str
+    note: str = ""
+    numeric: bool = True
+
+
+@dataclass(frozen=True)
+class Cell:
+    """`value` is what sorts; None comes last."""
+
+    text: str
+    value: Number | str
+    error: str = ""
+    best: bool = False
+
+
+@dataclass(frozen=True)
+class Line:
+    job: Job
+    cells: list[Cell]
+
+
+@dataclass(frozen=True)
+class Table:
+    heads: list[Head]
+    lines: list[Line]
+
+
+def table_of(group: Group, columns: Sequence[Column]) -> Table:
+    best = {i: best_of(column) for i, column in enumerate(columns)}
+    trained = any(job.found for job in group.jobs)
+    heads = [
+        *(Head(key, numeric=all(_is_number(job.choices.get(key)) for job in group.jobs)) for key in group.keys),
+        *(Head(column.name, f"{direction(column.name)}. {column.note}") for column in columns),
+        *([Head("images seen"), Head("images/s")] if trained else []),
+        Head("time"),
+    ]
+    return Table(heads, [Line(job, _cells(group, job, columns, best, trained)) for job in group.jobs])
+
+
+def _cells(group: Group, job: Job, columns: Sequence[Column], best: dict[int, int | None], trained: bool) -> list[Cell]:
+    cells = [_choice(job.choices.get(key)) for key in group.keys]
+    cells += [_figure(column, job, best[i] == job.number) for i, column in enumerate(columns)]
+    if trained:
+        speed = finite(job.found.result.get("img_per_s")) if job.found else None
+        cells += [_count(job.nimg), Cell("" if speed is None else f"{speed:,.0f}", speed)]
+    return [*cells, Cell(duration(job.seconds), job.seconds)]
+
+
+def _choice(value: Any) -> Cell:
+    return Cell("null" if value is None else str(value), value if _is_number(value) else str(value))
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _count(n: int | None) -> Cell:
+    return Cell("" if n is None else f"{n:,}", n)
+
+
+def _figure(column: Column, job: Job, best: bool) -> Cell:
+    figure = column.figures.get(job.number)
+    if figure is None:
+        return Cell("", None)
+    error = finite(figure.error)
+    return Cell(f"{figure.value:.4g}", finite(figure.value), "" if error is None else f"± {error:.2g}", best)
+
+
+def duration(seconds: float | None) -> str:
+    """`2 h 5 min`, `12 min 3 s` or `7.4 s`."""
+    if seconds is None:
+        return ""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s"
