@@ -52,7 +52,8 @@ explain: install ## draw what diffusion does: make explain ARGS="schedule=rectif
 report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
 	$(DIFFLAB) report $(FROM) $(ARGS)
 
-dashboard: $(VENV)/.installed-dev ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
+dashboard: install ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dashboard]'
 	$(DIFFLAB) dashboard $(ARGS)
 
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 
 import torch
 from omegaconf import DictConfig
@@ -13,6 +14,7 @@ from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.guidance import Snapshots
 from difflab.instantiate import build
+from difflab.nfe import most_steps
 from difflab.objective import Objective, check_trainable
 from difflab.predictions import check_recoverable
 from difflab.rng import fold
@@ -77,9 +79,23 @@ def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generati
 
 
 def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
-    """A run's configuration `base` with the sampler, the grid and the guidance of `cfg`."""
+    """A run's configuration `base` with the sampler, the grid and the guidance of `cfg`, in as many steps as its nfe
+    pays for.
+
+    Raises DifflabError where it pays for none.
+    """
     base.sampler, base.grid, base.guidance = cfg.sampler, cfg.grid, cfg.guidance
+    if cfg.nfe is not None:
+        who = f"{_name(base.sampler)} on {_name(base.grid)} with {_name(base.guidance)}"
+        base.grid.steps = most_steps(partial(evaluations, base), cfg.nfe, who)
     return base
+
+
+def evaluations(cfg: DictConfig, steps: int) -> int | None:
+    """Of the denoiser for a picture, with so many steps of the grid; None where the denoiser decides."""
+    nodes = build({**cfg.grid, "steps": steps}).nodes(build(cfg.schedule))
+    one_pixel = Generation(build(cfg.sampler), nodes, (1, 1, 1), {}, build(cfg.guidance))
+    return one_pixel.nfe(bool(cfg.net.get("learn_variance")))
 
 
 def with_steps(cfg: DictConfig, steps: int) -> DictConfig:
@@ -103,4 +119,8 @@ def describe(node: DictConfig) -> str:
         value = node[key]
         if not key.startswith("_"):
             numbers.append(f"{key}={describe(value) if isinstance(value, DictConfig) else value}")
-    return f"{node['_target_'].rpartition('.')[2]}({', '.join(numbers)})"
+    return f"{_name(node)}({', '.join(numbers)})"
+
+
+def _name(node: DictConfig) -> str:
+    return str(node["_target_"]).rpartition(".")[2]

@@ -22,7 +22,7 @@ VERBS = {
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
 NAME_RUNS = ("report", "compare")  # their words without a key are runs
-SWEPT = ("train",)  # verbs that take -m
+SWEPT = ("train", "evaluate")  # verbs that take -m
 FLAGS = {
     "--help": "this help; after a verb, its settings and their choices",
     "--cfg": "print the composed configuration and stop",
@@ -104,6 +104,7 @@ def _runs_named(words: list[str]) -> list[str]:
 
 
 def _run(verb: str, overrides: list[str], show: bool) -> int:
+    from difflab.chosen import announce
     from difflab.compose import compose
 
     cfg = compose(verb, overrides)
@@ -112,6 +113,7 @@ def _run(verb: str, overrides: list[str], show: bool) -> int:
 
         print(OmegaConf.to_yaml(cfg, resolve=True), end="")
         return 0
+    announce(cfg)
     importlib.import_module(f"difflab.{verb}").main(cfg)
     return 0
 

@@ -3,7 +3,7 @@
 import copy
 import difflib
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import InterpolationToMissingValueError, MissingMandatoryValue
 from yaml import YAMLError
 
+from difflab import chosen
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.runs import Run, find_run, is_of_a_run, user_path
@@ -44,7 +45,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         if verb == "train" and given.get(key, "null") != "null":
             return goes_on(given[key], [o for o in overrides if not o.startswith(f"{key}=")])
     if verb in NEED_A_RUN:
-        _inherit(_named_run(verb, given))
+        _inherit(_named_run(verb, given), given)
     if verb == "novelty" and not given.get("from"):
         _named_run(verb, given)  # says that it is missing
     if verb in ("evaluate", "novelty"):
@@ -56,6 +57,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     validate(cfg)
     if verb == "train":
         _one_budget(given, cfg)
+    _one_number_of_steps(given)
     return cfg
 
 
@@ -67,6 +69,12 @@ def _one_budget(given: dict[str, str], cfg: DictConfig) -> None:
     if minutes != "null":
         raise DifflabError(f"train.total_nimg={images} and train.minutes={minutes} are two budgets: leave one out")
     cfg.train.minutes = None
+
+
+def _one_number_of_steps(given: dict[str, str]) -> None:
+    steps, nfe = given.get("grid.steps"), given.get("nfe", "null")
+    if steps is not None and nfe != "null":
+        raise DifflabError(f"grid.steps={steps} and nfe={nfe} both set the number of steps: leave one out")
 
 
 def near(word: str, known: Iterable[str]) -> str:
@@ -212,7 +220,7 @@ def _offer_for_evaluation(given: dict[str, str]) -> None:
             "from=runs/fashion_cosine/<time>`; or a reference=... alone, to build or inspect it"
         )
     if name != "null" and is_of_a_run(user_path(name)):
-        _inherit(find_run(name))
+        _inherit(find_run(name), given)
         return
     if name != "null" and not user_path(name).exists():
         raise DifflabError(
@@ -225,7 +233,7 @@ def _offer_for_evaluation(given: dict[str, str]) -> None:
 
 def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> None:
     who = "the reference alone" if name == "null" else f"from={name}, which is no run (it has no config.yaml),"
-    for key in ("weights", "sampler", "grid", "guidance"):
+    for key in ("weights", "nfe", "sampler", "grid", "guidance"):
         if key in given:
             raise DifflabError(f"{key}={given[key]}: {who} has nothing to sample with; leave {key} out")
     if "data" not in given and reference in ("null", "train", "val"):
@@ -254,21 +262,27 @@ def _of_the_run(run: Run, verb: str, overrides: list[str]) -> list[str]:
     """The overrides that choose the run's own for every group that is not named; a tracker is asked for by name."""
     cfg, named = run.read_config(), {o.split("=")[0] for o in overrides}
     groups = [g for g in groups_of(verb) if g in cfg and g not in {*named, "logger"}]
-    _inherit(run, groups)
+    _inherit(run, named, groups)
     return [f"{group}=of_the_run" for group in groups]
 
 
-def _inherit(run: Run, groups: Iterable[str] = INHERITED) -> None:
-    """Offer the run's own choices as the option `of_the_run` of their groups."""
-    cfg = run.read_config()
-    _store({group: OmegaConf.to_container(cfg[group]) for group in groups})
+def _inherit(run: Run, named: Container[str], groups: Iterable[str] = INHERITED) -> None:
+    """Offer the run's own choices as the option `of_the_run` of their groups.
+
+    A sampler that a sweep has chosen goes with its grid and its guidance: one that is `named` comes with the run's own.
+    """
+    cfg, trained = run.read_config(), chosen.trained_nodes(run)
+    nodes = {group: OmegaConf.to_container(cfg[group]) for group in groups}
+    default = trained if "sampler" in named else chosen.default_nodes(run)
+    _store(nodes | {group: node for group, node in default.items() if group in nodes})
+    _store({"sampler": trained["sampler"]}, "trained")
 
 
-def _store(nodes: Mapping[str, Any]) -> None:
+def _store(nodes: Mapping[str, Any], option: str = "of_the_run") -> None:
     from hydra.core.config_store import ConfigStore
 
     for group, node in nodes.items():
-        ConfigStore.instance().store(group=group, name="of_the_run", node=node)
+        ConfigStore.instance().store(group=group, name=option, node=node)
 
 
 def _resumed(name: str, overrides: list[str]) -> DictConfig:

@@ -26,6 +26,10 @@ from difflab.sources import ImagesSource, RunSource, Source, open_source
 def main(cfg: DictConfig) -> Path | None:
     """Print every figure with its protocol and write them; returns the file, None in a process that only helps."""
     quiet_lightning()
+    if cfg.choose:
+        raise DifflabError(
+            "choose=true: one evaluation leaves no choice; name several, as in `difflab evaluate -m nfe=10,20`"
+        )
     if cfg["from"] is None:
         return inspect(cfg)
     if cfg.ema_lengths is not None:
@@ -41,7 +45,7 @@ def main(cfg: DictConfig) -> Path | None:
     n = count(cfg, source)
     if cfg.strict:
         comparison.refuse_beforehand(suite.protocol(n), there, cfg.against)
-    figures = [*figures_of(cfg, source, suite, n), *(floor(suite, data, n) if _has_floor(cfg) else [])]
+    figures = [*figures_of(cfg, source, suite, n), *(floor(suite, data, n) if has_floor(cfg) else [])]
     out = _write(cfg, source, figures)
     print(*lines(figures), sep="\n")
     print(f"figures: {out}")
@@ -49,10 +53,14 @@ def main(cfg: DictConfig) -> Path | None:
     return out
 
 
-def figures_of(cfg: DictConfig, source: Source, suite: Suite, n: int) -> list[Figure]:
-    """The figures of the first `n` pictures of a source, by as many processes as cfg.trainer names."""
+def figures_of(cfg: DictConfig, source: Source, suite: Suite, n: int, say: bool = True) -> list[Figure]:
+    """The figures of the first `n` pictures of a source, by as many processes as cfg.trainer names.
+
+    say: what is found of earlier evaluations.
+    """
     shards = Shards(source, suite.extractor, n, shards_folder(source))
-    print(shards)
+    if say:
+        print(shards)
     if shards.found < len(shards.plan) or processes.by_torchrun():
         processes.share(shards.make, make_shards, cfg)
     return suite.figures(shards.reading(), source.protocol)
@@ -107,7 +115,7 @@ def shards_folder(source: Source) -> Path:
     return root / "shards"
 
 
-def _has_floor(cfg: DictConfig) -> bool:
+def has_floor(cfg: DictConfig) -> bool:
     """Held-out pictures against themselves would score 0."""
     return bool(cfg.floor) and cfg.reference != "val"
 

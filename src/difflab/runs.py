@@ -9,6 +9,7 @@ checkpoints/snapshot-nimg=000012800.ckpt  averaged weights of the young run
 checkpoints/power-nimg=000012800.ckpt  power-function averages, from which one of any length is made
 samples/               grids from fixed seeds, reverse.gif
 result.json            the final figures, each with its protocol
+sampler.yaml           the sampler that a sweep has chosen for it, which takes the place of config.yaml's (chosen.py)
 wandb/                 the offline run
 """
 
@@ -59,6 +60,10 @@ class Run:
     @property
     def result(self) -> Path:
         return self.path / "result.json"
+
+    @property
+    def sampler(self) -> Path:
+        return self.path / "sampler.yaml"
 
     def write_config(self, cfg: DictConfig) -> None:
         with replacing(self.config) as temporary:

@@ -11,7 +11,7 @@ AT_LEAST_ONE = (
     "callbacks.evaluation.proxy.every_nimg", "callbacks.evaluation.proxy.steps", "callbacks.evaluation.full.every_nimg",
     "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
     "callbacks.checkpoint.every_nimg", "callbacks.power_ema.snapshots", "metrics.reference_n", "figures.kid.subsets",
-    "batch", "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
+    "batch", "nfe", "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
     "vlb.levels_per_picture", "ode.steps", "ode.probes",
     "launcher.timeout_min", "launcher.cpus", "search.trials",
 )  # fmt: skip

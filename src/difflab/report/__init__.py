@@ -9,8 +9,9 @@ from omegaconf import DictConfig
 from difflab.errors import DifflabError
 from difflab.files import replacing
 from difflab.report.gather import read_run
+from difflab.report.group_page import group_page
 from difflab.report.groups import group_of, is_sweep, read_sweep
-from difflab.report.page import group_page, run_page
+from difflab.report.run_page import run_page
 from difflab.runs import Run, find_run
 
 

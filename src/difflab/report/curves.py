@@ -9,7 +9,6 @@ from difflab.metrics.protocol import Figure, in_words, settings
 from difflab.report.draw import (
     Curve,
     Look,
-    Number,
     Plot,
     images_seen,
     line,
@@ -18,7 +17,8 @@ from difflab.report.draw import (
     smoothed,
     values,
 )
-from difflab.report.gather import Found, Measured, Row, finite
+from difflab.report.gather import Found, Measured, Row
+from difflab.report.points import Number, finite
 
 Bands = Mapping[str, Curve]  # by the row they belong to
 NAMES = {

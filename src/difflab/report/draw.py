@@ -6,16 +6,14 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
-from difflab.report.gather import finite
+from difflab.report.points import Number, finite, rounded, running_mean, thinned
 
 Trace = dict[str, Any]
-Number = int | float | None
 COLORS = tuple(f"--{i}" for i in range(7))
 DASHES = ("solid", "dash", "dot", "dashdot")
 SIGNAL, NOISE, MEASURED = COLORS[:3]
-MOST = 1000  # points of a line: more can't be told apart on a screen
 POINTS = 60  # of a line whose points are marked
 
 
@@ -25,8 +23,8 @@ class Look:
 
     color: str
     dash: str = "solid"
-    width: float = 2
-    opacity: float = 1
+    width: int | float = 2
+    opacity: int | float = 1
 
 
 FIRST = Look(SIGNAL)
@@ -56,6 +54,7 @@ class Plot:
         return {"data": self.traces, "layout": {"xaxis": self.x, "yaxis": self.y, **self.layout}}
 
 
+@runtime_checkable
 class Curve(Protocol):
     """Where a reference run would be: bounds at images seen."""
 
@@ -78,7 +77,7 @@ def values(numbers: Iterable[Number] = ()) -> dict[str, Any]:
     return {"type": "log", "hoverformat": ".4~g", "tickvals": ticks, "ticktext": [f"{tick:g}" for tick in ticks]}
 
 
-def log_ticks(low: float, high: float) -> list[float]:
+def log_ticks(low: int | float, high: int | float) -> list[float]:
     """Powers of ten about [low, high]; 2 and 5 times them as well where the range is short."""
     steps = (1, 2, 5) if high < 150 * low else (1,)
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
@@ -130,32 +129,3 @@ def shaded(curve: Curve, name: str = "reference runs") -> list[Trace]:
         {**edge, "y": low, "showlegend": False, "name": name},
         {**edge, "y": high, "showlegend": True, "name": name, "fill": "tonexty", "fillcolor": f"{MEASURED}/0.18"},
     ]
-
-
-def thinned(y: Sequence[Number]) -> Sequence[int]:
-    """The places of at most MOST points: the least and the greatest of each stretch, so that no peak is lost."""
-    if len(y) <= MOST:
-        return range(len(y))
-    size = -(-2 * len(y) // MOST)
-    kept: set[int] = {0, len(y) - 1}
-    for start in range(0, len(y), size):
-        known = [i for i in range(start, min(start + size, len(y))) if y[i] is not None]
-        if known:
-            kept |= {min(known, key=lambda i: y[i] or 0.0), max(known, key=lambda i: y[i] or 0.0)}
-    return sorted(kept)
-
-
-def running_mean(y: Sequence[Number], window: int) -> list[Number]:
-    """The mean of `window` values around each; of those that are known."""
-    out: list[Number] = []
-    for i in range(len(y)):
-        near = [value for value in y[max(0, i - window // 2) : i + window // 2 + 1] if value is not None]
-        out.append(sum(near) / len(near) if near else None)
-    return out
-
-
-def rounded(value: Number) -> Number:
-    """To five digits, which no screen shows more of."""
-    if value is None or not math.isfinite(value):
-        return None
-    return value if isinstance(value, int) else float(f"{value:.5g}")

@@ -1,7 +1,6 @@
 """What a run directory holds, for its report: whatever is missing or damaged is left out, and said."""
 
 import json
-import math
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -59,7 +58,7 @@ class Found:
         return int(self.result.get("nimg") or max((row["nimg"] for row in self.rows), default=0))
 
     @property
-    def wall_s(self) -> float | None:
+    def wall_s(self) -> int | float | None:
         """Seconds it took, over all its sessions."""
         of_rows = max((row.get("wall_s", 0.0) for row in self.rows), default=None)
         return self.result.get("wall_s", of_rows)
@@ -145,9 +144,3 @@ def _findings(path: Path, problems: list[str]) -> Iterator[Finding]:
 def _nimg_of(path: Path) -> int:
     found = re.fullmatch(r"nimg=(\d+)", path.stem)
     return int(found[1]) if found else -1
-
-
-def finite(value: Any) -> float | None:
-    """A number that can be drawn, or None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return float(value) if is_number and math.isfinite(value) else None

@@ -9,27 +9,38 @@ from omegaconf import DictConfig
 
 from difflab.comparison import is_floor
 from difflab.errors import DifflabError
-from difflab.metrics.protocol import Figure, differences, in_words
+from difflab.metrics.protocol import Figure
+from difflab.report.draw import Look, look_of
 from difflab.report.gather import Found, read_figures, read_object, read_run
 from difflab.report.origin import changes
 
-STATES = ("waiting", "running", "finished", "failed", "pruned", "stopped")
+WORDS = 3  # settings that differ and still are a label
 
 
 @dataclass(frozen=True)
 class Job:
-    """One of several runs, or one evaluation of a sweep; `choices` is what tells it from the others."""
+    """One of several runs, or one evaluation of a sweep.
+
+    name: in the table. choices: what tells it from the others, and `label` the same in words.
+    """
 
     number: int
+    name: str
     label: str
     choices: dict[str, Any]
     state: str
     message: str | None
-    seconds: float | None
+    seconds: int | float | None
     folder: Path
     figures: list[Figure]
     grid: Path | None
     found: Found | None = None
+
+    @property
+    def brief(self) -> str:
+        """The label without the keys, which are the same for all."""
+        values = ", ".join(map(str, self.choices.values()))
+        return values if self.label == in_words(self.choices) else self.label
 
     @property
     def report(self) -> Path | None:
@@ -54,14 +65,21 @@ class Group:
     jobs: list[Job]
     problems: list[str]
 
+    @property
+    def series(self) -> dict[str, list[Job]]:
+        """Jobs that are one line: those that differ in `x` alone, else each by itself."""
+        if self.x is None:
+            return {job.label: [job] for job in self.jobs}
+        found: dict[str, list[Job]] = {}
+        for job in self.jobs:
+            others = {key: value for key, value in job.choices.items() if key != self.x}
+            found.setdefault(in_words(others), []).append(job)
+        return found
 
-@dataclass(frozen=True)
-class Column:
-    """Figures of one name that may be compared, by the number of their job; `note` says why others may not."""
-
-    name: str
-    figures: dict[int, Figure]
-    note: str = ""
+    @property
+    def looks(self) -> dict[int, Look]:
+        """By what a job is known in every plot."""
+        return {job.number: look_of(i) for i, jobs in enumerate(self.series.values()) for job in jobs}
 
 
 def is_sweep(path: Path) -> bool:
@@ -90,31 +108,35 @@ def _job(path: Path, job: Mapping[str, Any], problems: list[str]) -> Job:
     figures = found.figures if found else [f for f in read_figures(result) if not is_floor(f)]
     grid = _last_grid(found) if found else folder / "grid.png"
     shown = grid if grid and grid.is_file() else None
-    return Job(job["number"], _label(choices), choices, state, message, seconds, folder, figures, shown, found)
+    number = int(job["number"])
+    return Job(number, str(number), in_words(choices), choices, state, message, seconds, folder, figures, shown, found)
 
 
 def _last_grid(found: Found) -> Path | None:
     return list(found.grids.values())[-1] if found.grids else None
 
 
-def _label(choices: Mapping[str, Any]) -> str:
+def in_words(choices: Mapping[str, Any]) -> str:
+    """`schedule=cosine, prediction=v`."""
     return ", ".join(f"{key}={value}" for key, value in choices.items())
 
 
 def group_of(runs: Sequence[Found]) -> Group:
     """Runs that the user names, told apart by what differs in their configurations."""
     keys = differing([found.cfg for found in runs])
-    names = _names([found.run.path for found in runs])
-    jobs = [_named(i, found, names[i], keys) for i, found in enumerate(runs)]
+    choices = [{key: values[i] for key, values in keys.items()} for i in range(len(runs))]
+    names, words = _names([found.run.path for found in runs]), [in_words(each) for each in choices]
+    labels = words if len(keys) <= WORDS and len(set(words)) == len(runs) else names
+    jobs = [_named(i, *each) for i, each in enumerate(zip(runs, names, labels, choices, strict=True))]
     subject = ", ".join(dict.fromkeys(str(found.cfg.get("name", "")) for found in runs))
     return Group(f"{len(runs)} runs", None, subject, list(keys), None, jobs, [])
 
 
-def _named(number: int, found: Found, name: str, keys: Mapping[str, Sequence[Any]]) -> Job:
-    state = "finished" if found.result else "stopped"
-    choices = {key: values[number] for key, values in keys.items()}
-    grid = _last_grid(found)
-    return Job(number, name, choices, state, None, found.wall_s, found.run.path, found.figures, grid, found)
+def _named(number: int, found: Found, name: str, label: str, choices: dict[str, Any]) -> Job:
+    state, grid = "finished" if found.result else "stopped", _last_grid(found)
+    return Job(
+        number, name, label, choices, state, None, found.wall_s, found.run.path, found.figures, grid, found
+    )  # fmt: skip
 
 
 def _names(paths: Sequence[Path]) -> list[str]:
@@ -146,25 +168,3 @@ def _value(cfg: DictConfig, key: str) -> Any:
 
     value = OmegaConf.select(cfg, key)
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
-
-
-def columns(jobs: Sequence[Job]) -> list[Column]:
-    """Figures by name, those of other protocols in columns of their own."""
-    found: dict[str, list[Column]] = {}
-    for job in jobs:
-        for figure in job.figures:
-            _put(found.setdefault(figure.name, []), job.number, figure)
-    return [column for of_a_name in found.values() for column in of_a_name]
-
-
-def _put(of_a_name: list[Column], number: int, figure: Figure) -> None:
-    for column in of_a_name:
-        first = next(iter(column.figures.values()))
-        if not differences(first, figure) and number not in column.figures:
-            column.figures[number] = figure
-            return
-    note = ""
-    if of_a_name:
-        first = next(iter(of_a_name[0].figures.values()))
-        note = f"not comparable with the first {figure.name}: {in_words(differences(first, figure))}"
-    of_a_name.append(Column(figure.name, {number: figure}, note))

@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from difflab.report.columns import Column
 from difflab.report.curves import direction
-from difflab.report.draw import Number
-from difflab.report.gather import finite
-from difflab.report.group_plots import best_of
-from difflab.report.groups import Column, Group, Job
+from difflab.report.groups import Group, Job
+from difflab.report.points import Number, finite
 
 
 @dataclass(frozen=True)
@@ -17,6 +16,7 @@ class Head:
 
     text: str
     note: str = ""
+    warning: str = ""
     numeric: bool = True
 
 
@@ -43,20 +43,19 @@ class Table:
 
 
 def table_of(group: Group, columns: Sequence[Column]) -> Table:
-    best = {i: best_of(column) for i, column in enumerate(columns)}
     trained = any(job.found for job in group.jobs)
     heads = [
         *(Head(key, numeric=all(_is_number(job.choices.get(key)) for job in group.jobs)) for key in group.keys),
-        *(Head(column.name, f"{direction(column.name)}. {column.note}") for column in columns),
+        *(Head(column.title, f"{direction(column.name)}; {column.alike.how}", column.note) for column in columns),
         *([Head("images seen"), Head("images/s")] if trained else []),
         Head("time"),
     ]
-    return Table(heads, [Line(job, _cells(group, job, columns, best, trained)) for job in group.jobs])
+    return Table(heads, [Line(job, _cells(group, job, columns, trained)) for job in group.jobs])
 
 
-def _cells(group: Group, job: Job, columns: Sequence[Column], best: dict[int, int | None], trained: bool) -> list[Cell]:
+def _cells(group: Group, job: Job, columns: Sequence[Column], trained: bool) -> list[Cell]:
     cells = [_choice(job.choices.get(key)) for key in group.keys]
-    cells += [_figure(column, job, best[i] == job.number) for i, column in enumerate(columns)]
+    cells += [_figure(column, job) for column in columns]
     if trained:
         speed = finite(job.found.result.get("img_per_s")) if job.found else None
         cells += [_count(job.nimg), Cell("" if speed is None else f"{speed:,.0f}", speed)]
@@ -75,15 +74,20 @@ def _count(n: int | None) -> Cell:
     return Cell("" if n is None else f"{n:,}", n)
 
 
-def _figure(column: Column, job: Job, best: bool) -> Cell:
+def _figure(column: Column, job: Job) -> Cell:
     figure = column.figures.get(job.number)
     if figure is None:
         return Cell("", None)
     error = finite(figure.error)
-    return Cell(f"{figure.value:.4g}", finite(figure.value), "" if error is None else f"± {error:.2g}", best)
+    return Cell(
+        f"{figure.value:.4g}",
+        finite(figure.value),
+        "" if error is None else f"± {error:.2g}",
+        column.best == job.number,
+    )
 
 
-def duration(seconds: float | None) -> str:
+def duration(seconds: int | float | None) -> str:
     """`2 h 5 min`, `12 min 3 s` or `7.4 s`."""
     if seconds is None:
         return ""

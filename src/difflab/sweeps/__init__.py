@@ -7,4 +7,6 @@ folder.py       runs/sweeps/<label>/: the contract of sweep.json, status.json an
 table.py        what came of it
 train.py        a verb's sweep, with checks.py (before anything runs), budgets.py (minutes as images),
                 attempt.py and drive.py (jobs at work), processes.py and launchers.py (where)
+evaluate.py     the other verb's, in one process, with scoring.py (a job), axis.py and curves.py (figures against a
+                swept number), best.py (which to take) and conclusion.py (what it ends with)
 """

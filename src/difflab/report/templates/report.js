@@ -32,7 +32,7 @@ function axis(own) {
   const quiet = { gridcolor: named("--grid"), linecolor: named("--faint"), zeroline: false, automargin: true };
   const words = { exponentformat: "power", tickfont: { size: 12, color: named("--quiet") }, fixedrange: matchMedia("(pointer: coarse)").matches };
   const title = { ...own.title, font: { size: 12.5, color: named("--quiet") }, standoff: 8 };
-  return { ...quiet, ...words, ...own, title };
+  return { ...quiet, ...words, tickangle: own.type === "category" ? "auto" : 0, ...own, title };
 }
 
 function layout(own, lines) {
@@ -45,7 +45,7 @@ function layout(own, lines) {
     hoverlabel: { bgcolor: named("--card"), bordercolor: named("--faint"), font: { color: named("--ink"), size: 12.5 }, namelength: 60 },
     ...own,
     xaxis: axis(own.xaxis), yaxis: axis(own.yaxis),
-    annotations: (own.annotations || []).map((mark) => ({ font: { size: 12, color: named("--quiet") }, ...mark })),
+    annotations: (own.annotations || []).map((mark) => ({ font: { size: 12, color: named("--quiet") }, bgcolor: named("--card"), ...mark })),
     shapes: (own.shapes || []).map((shape) => ({ line: { color: named("--faint"), width: 1.5 }, ...shape })),
   };
 }

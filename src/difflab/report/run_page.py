@@ -1,0 +1,83 @@
+"""The page of one run."""
+
+from contextlib import suppress
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from omegaconf import OmegaConf
+
+from difflab.metrics.protocol import by_samples
+from difflab.report import curves, pictures
+from difflab.report.gather import Found
+from difflab.report.origin import origin
+from difflab.report.page import Fact, error_of, number, rendered
+from difflab.report.points import finite
+from difflab.report.table import duration
+
+
+@runtime_checkable
+class Verdict(Protocol):
+    """How a run is going: state is "inside", "above", "below" or "unknown"."""
+
+    state: str
+    text: str
+
+
+def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verdict: Verdict | None = None) -> str:
+    """A run's report, to be put into the folder `beside`; `bands`: where reference runs were, by row."""
+    bands = bands or {}
+    film = found.film
+    return rendered(
+        "run.html.j2",
+        beside,
+        title=str(found.cfg.get("name", found.run.path.name)),
+        found=found,
+        origin=origin(found.cfg, found.run.path),
+        facts=_facts(found),
+        about=_about(found),
+        main=found.figures[0] if found.figures else None,
+        in_short=curves.in_short,
+        verdict=verdict,
+        together=by_samples(found.figures),
+        grids=pictures.grids(found.grids),
+        film=pictures.film(film) if film else [],
+        training=curves.training(found, bands),
+        by_level=curves.by_level(found, bands),
+        figures=curves.figures(found, bands),
+        config=OmegaConf.to_container(found.cfg),
+        findings=[(finding, _shown(finding.picture)) for finding in found.findings],
+    )
+
+
+def _shown(path: Path | None) -> pictures.Picture | None:
+    return pictures.picture(path) if path else None
+
+
+def _about(found: Found) -> str:
+    """Where it lies, when it began and of which code it is."""
+    parts = [str(found.run.path)]
+    with suppress(ValueError):
+        began = datetime.strptime(found.run.path.name, "%Y%m%d-%H%M%S-%f")
+        parts.append(f"{began.day} {began:%B %Y, %H:%M}")
+    if commit := found.result.get("git"):
+        parts.append(f"git {short(commit)}")
+    return " · ".join(parts)
+
+
+def short(commit: str) -> str:
+    """Its first digits, and whether files differed."""
+    digits, dirty, _ = str(commit).partition("-dirty")
+    return digits[:10] + dirty
+
+
+def _facts(found: Found) -> list[Fact]:
+    total = OmegaConf.select(found.cfg, "train.total_nimg")
+    speed = finite(found.result.get("img_per_s"))
+    facts = [Fact("images seen", f"{found.nimg:,}", f"of {total:,}" if total else "")]
+    if found.figures:
+        first = found.figures[0]
+        facts.insert(0, Fact(first.name, number(first.value), error_of(first)))
+    if found.wall_s is not None:
+        facts.append(Fact("time", duration(found.wall_s), f"{speed:,.0f} images/s" if speed else ""))
+    return facts
