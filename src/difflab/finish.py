@@ -1,5 +1,6 @@
 """What a run ends with: the film, the figures, result.json and the report."""
 
+from pathlib import Path
 from typing import Any
 
 from difflab.callbacks.evaluation import Evaluation
