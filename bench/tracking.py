@@ -88,10 +88,10 @@ def run(pairs: int, folder: str) -> tuple[Turns, float, float]:
         f"runs={folder}", "metrics=none", "logger.mode=offline", f"train.total_nimg={2 * (pairs + 1) * WINDOW + 64}",
         "callbacks.samples.every_nimg=null", "callbacks.checkpoint.every_nimg=null", "callbacks.film.at=[]",
     ])  # fmt: skip
-    data, module = train._data(cfg), train._module(cfg)
+    data, module = train._data(cfg), train.untrained(cfg)
     recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, assemble.generation(cfg), None, recorder)
-    with opened(cfg, recorder):
+    with opened(cfg, recorder, Checkpoint()):
         trainer, turns = train._trainer(cfg, module, parts, Checkpoint()), Turns(recorder)
         trainer.callbacks.append(turns)  # type: ignore[attr-defined]
         trainer.fit(module, data)

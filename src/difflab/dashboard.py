@@ -45,12 +45,13 @@ def save(cfg: DictConfig) -> str:
         DifflabError: the server does not take it.
     """
     import wandb
+    from wandb.sdk.lib.service.service_connection import WandbApiFailedError
 
     try:
-        workspace = _workspace(cfg, cfg.entity or wandb.Api().default_entity)
+        workspace = _workspace(cfg, cfg.entity or str(wandb.Api().default_entity))
         workspace._internal_id = _saved_before(workspace)
         workspace.save()
-    except (wandb.Error, ValueError, OSError) as error:
+    except (wandb.Error, WandbApiFailedError, ValueError, OSError) as error:
         raise DifflabError(
             f"entity={cfg.entity} project={cfg.project}: W&B does not save the workspace there "
             f"({' '.join(str(error).split())[:200]}): train a run online first, or write a file with out=dashboard.json"

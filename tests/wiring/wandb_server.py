@@ -118,6 +118,7 @@ def _answers(server: Server) -> dict[str, Callable[[dict[str, Any]], Any]]:
     viewer = {"id": "u", "entity": "tester", "username": "tester", "email": "", "flags": "{}", "teams": {"edges": []}}
     return {
         "ServerFeaturesQuery": lambda v: {"serverInfo": {"features": []}},
+        "GetDefaultEntity": lambda v: {"viewer": viewer},
         "Viewer": lambda v: {"viewer": viewer},
         "RunResumeStatus": lambda v: {"model": {**PROJECT, "bucket": None}},
         "UpsertBucket": upsert,
