@@ -11,7 +11,7 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sample evaluate likelihood novelty explain doctor test test-all lint data-emoji bench
+.PHONY: help install train sample evaluate likelihood novelty explain compare doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -48,6 +48,9 @@ likelihood: install ## bits per dimension of held-out pictures: make likelihood 
 
 explain: install ## draw what diffusion does: make explain ARGS="schedule=rectified", or of a run: make explain FROM=runs/...
 	$(DIFFLAB) explain $(if $(FROM),from=$(FROM)) $(ARGS)
+
+compare: install ## what differs between two runs: make compare A=runs/... B=runs/...
+	$(DIFFLAB) compare $(A) $(B) $(ARGS)
 
 doctor: install ## show what a data set would feed: make doctor ARGS="data=emoji"
 	$(DIFFLAB) doctor $(ARGS)
