@@ -1,5 +1,6 @@
 """What a run ends with: the film, the figures and result.json."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,13 @@ def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
     film = _film(module, parts, recorder)
     figures = parts.evaluation.final if parts.evaluation else []
     more = _best(parts.evaluation) | _cost(parts.evaluation, recorder) if parts.evaluation else {}
+    more |= {"band": asdict(parts.on_track.final)}
     write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None, more)
     if parts.evaluation:
         print(*lines(figures), sep="\n")
         print(_in_words(parts.evaluation, recorder))
+    if parts.on_track.band is not None:
+        print(parts.on_track.final.text)
     print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
 
 

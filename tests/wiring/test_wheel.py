@@ -43,4 +43,5 @@ def test_wheel_holds_configuration_data_and_licences(installed: Path) -> None:
     assert (installed / "difflab" / "conf" / "train.yaml").is_file()
     assert (installed / "difflab" / "embedded" / "fashion_mini" / "LICENSE").is_file()
     assert (installed / "difflab" / "embedded" / "emoji" / "emoji.npz").is_file()
+    assert (installed / "difflab" / "embedded" / "bands" / "smoke.json").is_file()
     assert list(installed.glob("*.dist-info/licenses/LICENSE"))
