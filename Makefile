@@ -13,7 +13,8 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep sample evaluate likelihood novelty explain report dashboard doctor test test-all lint data-emoji bench
+.PHONY: help install train sweep sample evaluate likelihood novelty explain report compare dashboard doctor test test-all lint \
+	data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -56,6 +57,9 @@ explain: install ## draw what diffusion does: make explain ARGS="schedule=rectif
 
 report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
 	$(DIFFLAB) report $(FROM) $(ARGS)
+
+compare: install ## what differs between two runs: make compare A=runs/... B=runs/...
+	$(DIFFLAB) compare $(A) $(B) $(ARGS)
 
 dashboard: install ## save the project's W&B workspace: make dashboard ARGS="entity=TEAM"
 	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[dashboard]'

@@ -18,6 +18,7 @@ VERBS = {
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "report": "one HTML file about a run, a sweep or several runs: difflab report RUN ... out=FILE.html",
+    "compare": "what differs between runs, in settings, code and figures: difflab compare RUN_A RUN_B",
     "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",
     "doctor": "show what a data set would feed: difflab doctor data=folder data.root=DIR",
 }
@@ -97,10 +98,10 @@ def _dispatch(words: list[str], flags: set[str], at_once: int | None) -> int:
 
 
 def _runs_named(words: list[str]) -> list[str]:
-    """`A B out=c.html` as the overrides `runs=["A","B"] out=c.html`."""
-    runs = [word for word in words if "=" not in word]
-    named = [f"runs={json.dumps(runs)}"] if runs else []
-    return named + [word for word in words if "=" in word]
+    """`A B out=c.html` as the overrides `runs=["A","B"] out=c.html`; a job's folder `jobs/000-nfe=8` is a run."""
+    settings = [word for word in words if re.match(r"[A-Za-z_][\w.]*=", word)]
+    runs = [word for word in words if word not in settings]
+    return [f"runs={json.dumps(runs)}"] * bool(runs) + settings
 
 
 def _run(verb: str, overrides: list[str], show: bool) -> int:

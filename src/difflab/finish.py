@@ -1,5 +1,6 @@
 """What a run ends with: the film, the figures, result.json and the report."""
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +18,14 @@ def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
     film = parts.film.write(module)
     figures = parts.evaluation.final if parts.evaluation else []
     more = _best(parts.evaluation) | _cost(parts.evaluation, recorder) if parts.evaluation else {}
+    more |= {"band": asdict(parts.on_track.final)}
     result = write_result(recorder, figures, module.nimg, parts.throughput.session.per_second or None, more)
     recorder.tracker.finished(recorder.run, result)
     if parts.evaluation:
         print(*lines(figures), sep="\n")
         print(_in_words(parts.evaluation, recorder))
+    if parts.on_track.band is not None:
+        print(parts.on_track.final.text)
     print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
     print(reported(recorder.run.path))
 

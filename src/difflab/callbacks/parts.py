@@ -10,6 +10,7 @@ from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.film import Film
 from difflab.callbacks.noise_loss import NoiseLoss
+from difflab.callbacks.on_track import OnTrack
 from difflab.callbacks.plans import assemble_evaluation
 from difflab.callbacks.power_ema import PowerEma
 from difflab.callbacks.samples import Samples
@@ -30,12 +31,13 @@ class Parts:
     evaluation: Evaluation | None
     noise_loss: NoiseLoss
     throughput: Throughput
+    on_track: OnTrack
     snapshots: KeptAverages
     power_ema: PowerEma
     checkpoint: LastCheckpoint
 
     def all(self) -> list[pl.Callback]:
-        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.film, self.evaluation)
+        parts = (self.ema, self.noise_loss, self.throughput, self.samples, self.film, self.evaluation, self.on_track)
         return [*(p for p in parts if p is not None), self.snapshots, self.power_ema, self.checkpoint]
 
 
@@ -53,6 +55,7 @@ def assemble_callbacks(
         evaluation=evaluation,
         noise_loss=NoiseLoss(ema, recorder, **c.noise_loss),
         throughput=Throughput(recorder, c.throughput.every_nimg, cost),
+        on_track=OnTrack(recorder, cfg),
         snapshots=KeptAverages(ema, recorder, **c.snapshots),
         power_ema=PowerEma(recorder, **c.power_ema),
         checkpoint=LastCheckpoint(recorder, **c.checkpoint),
