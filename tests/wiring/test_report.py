@@ -5,12 +5,12 @@ import re
 import shutil
 from importlib.metadata import version
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import plotly.graph_objects
 import pytest
 
+from difflab.bands import BandCurve, Verdict
 from difflab.cli import main
 from difflab.compose import compose
 from difflab.metrics.protocol import Figure
@@ -195,8 +195,8 @@ def test_proxy_of_another_protocol_is_another_line(copy: Path) -> None:
 
 
 def test_reference_band_is_drawn_with_its_verdict(run: Path) -> None:
-    band = SimpleNamespace(nimg=[0, 1000, 2000], low=[0.1, 0.2, float("nan")], high=[0.3, 0.4, 0.5])
-    verdict = SimpleNamespace(state="inside", text="on track: 5 of 5 curves inside")
+    band = BandCurve(nimg=[0, 1000, 2000], ends=[0, 1000, 2000], low=[0.1, 0.2, float("nan")], high=[0.3, 0.4, 0.5])
+    verdict = Verdict("inside", "on track: 5 of 5 curves inside")
     bands = {"train/loss": band, "x0_mse/logsnr=-2..+0": band}
     page = run_page(read_run(run), run, bands, verdict)
     assert '<p class="verdict inside">on track: 5 of 5 curves inside</p>' in page
@@ -345,3 +345,8 @@ def test_short_protocol_of_a_figure() -> None:
 
     made = Figure("fd_x", 1.0, None, {"n": 8, "reference": "emoji/train", "reference_n": 100, "nfe": 4})
     assert in_short(made) == "n=8 vs emoji/train 100, 4 NFE"
+
+
+def test_shipped_band_is_in_the_report_of_a_run_of_its_experiment(smoke: Run) -> None:
+    page = (smoke.path / "report.html").read_text()
+    assert re.search(r'<p class="verdict \w+">[^<]* of 3 seeds', page)

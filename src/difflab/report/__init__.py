@@ -11,6 +11,7 @@ from difflab.files import replacing
 from difflab.report.gather import read_run
 from difflab.report.group_page import group_page
 from difflab.report.groups import group_of, is_sweep, read_sweep
+from difflab.report.reference import reference
 from difflab.report.run_page import run_page
 from difflab.runs import Run, find_run
 
@@ -44,7 +45,10 @@ def _page(folders: Sequence[Path], beside: Path) -> str:
     if len(folders) > 1:
         return group_page(group_of([read_run(path) for folder in folders for path in _runs_in(folder)]), beside)
     (folder,) = folders
-    return group_page(read_sweep(folder), beside) if is_sweep(folder) else run_page(read_run(folder), beside)
+    if is_sweep(folder):
+        return group_page(read_sweep(folder), beside)
+    found = read_run(folder)
+    return run_page(found, beside, *reference(found))
 
 
 def _runs_in(folder: Path) -> list[Path]:

@@ -3,10 +3,10 @@
 from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from omegaconf import OmegaConf
 
+from difflab.bands import Verdict
 from difflab.metrics.protocol import by_samples
 from difflab.report import curves, pictures
 from difflab.report.gather import Found
@@ -14,14 +14,6 @@ from difflab.report.origin import origin
 from difflab.report.page import Fact, error_of, number, rendered
 from difflab.report.points import finite
 from difflab.report.table import duration
-
-
-@runtime_checkable
-class Verdict(Protocol):
-    """How a run is going: state is "inside", "above", "below" or "unknown"."""
-
-    state: str
-    text: str
 
 
 def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verdict: Verdict | None = None) -> str:
