@@ -60,11 +60,11 @@ def in_one_line(error: Exception) -> str:
     )
 
 
-def _side_by_side(arguments: list[str]) -> tuple[int, list[str]]:
-    """How many jobs of a sweep run at once, `-j N` or `-jN`, and the other arguments."""
+def _side_by_side(arguments: list[str]) -> tuple[int | None, list[str]]:
+    """How many jobs of a sweep run at once, `-j N` or `-jN` (None: not said), and the other arguments."""
     at = next((i for i, a in enumerate(arguments) if re.fullmatch(r"-j\d*", a)), None)
     if at is None:
-        return 1, arguments
+        return None, arguments
     end = at + 1 + (arguments[at] == "-j")
     number = "".join(arguments[at:end])[2:]
     if "-m" not in arguments or not number.isdecimal() or int(number) < 1:
@@ -72,7 +72,7 @@ def _side_by_side(arguments: list[str]) -> tuple[int, list[str]]:
     return int(number), arguments[:at] + arguments[end:]
 
 
-def _dispatch(words: list[str], flags: set[str], at_once: int) -> int:
+def _dispatch(words: list[str], flags: set[str], at_once: int | None) -> int:
     unknown = flags - FLAGS.keys() - {"-h"}
     if unknown:
         raise DifflabError(f"{' '.join(sorted(unknown))} is not an option of difflab: it knows {', '.join(FLAGS)}")

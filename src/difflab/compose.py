@@ -5,6 +5,7 @@ import difflib
 import re
 from collections.abc import Container, Iterable, Mapping
 from contextlib import suppress
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,18 @@ def near(word: str, known: Iterable[str]) -> str:
 
 
 def _hydra_compose(verb: str, overrides: list[str]) -> DictConfig:
+    """By Hydra alone; once for the same words, as the jobs of a sweep have many in common."""
+    if verb != "train":  # where a run may be offered as an option
+        return _composed(verb, overrides)
+    return copy.deepcopy(_remembered(tuple(overrides), conf_dir()))
+
+
+@lru_cache(maxsize=64)
+def _remembered(overrides: tuple[str, ...], conf: Path) -> DictConfig:
+    return _composed("train", list(overrides))
+
+
+def _composed(verb: str, overrides: list[str]) -> DictConfig:
     import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
@@ -110,8 +123,8 @@ def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConf
     named = [o.split("=")[0] for o in overrides if _is_group(o)]
     if "experiment" not in groups_of(verb) or set(named) <= {"experiment"}:
         return cfg
-    without = [o for o in overrides if not o.startswith("experiment=")]
-    plain = _hydra_compose(verb, [*without, "~experiment"])
+    theirs = [o for o in overrides if _is_group(o) or o.split(".")[0] in named]  # all that makes a difference to them
+    plain = _hydra_compose(verb, [*(o for o in theirs if not o.startswith("experiment=")), "~experiment"])
     for group in set(named) - {"experiment"}:
         OmegaConf.update(cfg, group, plain[group], merge=False)
     return cfg

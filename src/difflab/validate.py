@@ -42,6 +42,7 @@ ONE_OF = {
     "ode.probe": ("rademacher", "gaussian"),
     "ode.dequantisation": ("uniform", "truncated_normal"),
     "resize": ("crop", "pad", "squash"),
+    "launcher.cluster": ("slurm", "local", "debug"),
 }
 
 

@@ -43,7 +43,7 @@ class Task:
         return result.stat().st_mtime_ns > _changed(self.cfg["from"])
 
 
-def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_once: int) -> int:
+def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_once: int | None) -> int:
     """Evaluate all jobs of the grid, one after the other; 0 if every one is finished."""
     _refuse(settings, at_once)
     sweep = replace(sweep, x=axis_of(sweep, overrides))
@@ -58,9 +58,9 @@ def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_
         return conclusion.report(sweep, [task.cfg for task in tasks])
 
 
-def _refuse(settings: DictConfig, at_once: int) -> None:
+def _refuse(settings: DictConfig, at_once: int | None) -> None:
     """Raises DifflabError for what makes sense with training only."""
-    if at_once > 1 or processes.by_torchrun():
+    if (at_once or 1) > 1 or processes.by_torchrun():
         raise DifflabError(
             "evaluations of a sweep run one after the other, in one process that loads everything once: leave -j and "
             "torchrun out, and share each of them with trainer.devices=2"

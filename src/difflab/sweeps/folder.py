@@ -17,6 +17,7 @@ from typing import Any, Literal
 from difflab.files import read_json, write_json
 
 State = Literal["waiting", "running", "finished", "failed", "pruned", "stopped"]
+LOG = "log.txt"
 SLUG = 80  # characters of a folder's name: file systems take 255, and eyes fewer
 
 
@@ -49,7 +50,7 @@ class Job:
 
     @property
     def log(self) -> Path:
-        return self.path / "log.txt"
+        return self.path / LOG
 
     def read_status(self) -> Status:
         path = self.path / "status.json"

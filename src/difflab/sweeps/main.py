@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
 
 
-def main(verb: str, words: Sequence[str], at_once: int, show: bool = False) -> int:
-    """Run the sweep with `at_once` jobs side by side, or `show` what it would run; 0 if every job did what it says."""
+def main(verb: str, words: Sequence[str], at_once: int | None, show: bool = False) -> int:
+    """Run the sweep, `at_once` jobs side by side (None: not said), or `show` what it would be; 0 if none fails."""
     settings = compose_settings(verb, words)
     sweep, overrides = plan(verb, words, settings)
     if show:

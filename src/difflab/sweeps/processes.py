@@ -13,6 +13,8 @@ from difflab.locks import holder_here, is_held
 from difflab.sweeps.environment import environment_of_a_job, gpus_of_a_slot, threads_of_a_job
 from difflab.sweeps.folder import Job
 
+COMMAND = (sys.executable, "-m", "difflab.cli")
+
 
 @runtime_checkable
 class Process(Protocol):
@@ -46,12 +48,11 @@ class Local:
         threads = threads_of_a_job(self.at_once, devices)
         gpus = gpus_of_a_slot(slot, devices, self.gpus) if self.gpus else None
         with job.log.open("ab") as log:
-            return LocalProcess(started(arguments, environment_of_a_job(threads, gpus), log.fileno()))
+            return LocalProcess(started([*COMMAND, *arguments], environment_of_a_job(threads, gpus), log.fileno()))
 
 
-def started(arguments: Sequence[str], environment: dict[str, str], log: int) -> "subprocess.Popen[bytes]":
-    """`difflab` in a process group of its own: a terminal's Ctrl-C is the sweep's, which then ends its jobs gently."""
-    command = [sys.executable, "-m", "difflab.cli", *arguments]
+def started(command: Sequence[str], environment: dict[str, str], log: int) -> "subprocess.Popen[bytes]":
+    """In a process group of its own: a terminal's Ctrl-C is the sweep's, which then ends its jobs gently."""
     return subprocess.Popen(
         command, env=environment, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
     )

@@ -1,100 +1,87 @@
-"""A sweep of training runs: a grid of jobs, each a process of its own."""
+"""A sweep of training runs, each a process of its own: a grid of jobs, or a search."""
 
+import shlex
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from difflab.files import read_json
-from difflab.locks import held, is_held
-from difflab.runs import Run
+from difflab.locks import held
 from difflab.sweeps import table
-from difflab.sweeps.attempt import Task
 from difflab.sweeps.budgets import Budgets
-from difflab.sweeps.checks import Checked, checked, refuse_nonsense, write_config
+from difflab.sweeps.checks import checked, refuse_nonsense
 from difflab.sweeps.drive import Drive
 from difflab.sweeps.environment import threads_of_a_job
 from difflab.sweeps.expand import expand
-from difflab.sweeps.folder import Job, Status, Sweep
+from difflab.sweeps.folder import Sweep
+from difflab.sweeps.grid import Grid
 from difflab.sweeps.launchers import launcher_of
 from difflab.sweeps.seen import Seen
+from difflab.sweeps.tasks import Tasks
 
 if TYPE_CHECKING:
     from hydra.core.override_parser.types import Override
+    from optuna import Study
+
+    from difflab.sweeps.search import Trials
 
 
-def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_once: int) -> int:
-    """Train all jobs of the grid; 0 if every one is finished."""
-    jobs = [sweep.job(i, words.all, words.swept) for i, words in enumerate(expand(overrides))]
-    sweep = sweep.with_jobs(jobs)
-    found = [checked(sweep, job) for job in jobs]
+def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_once: int | None) -> int:
+    """Train all jobs of the grid, or the trials of a search; 0 if none has failed."""
+    if settings.search.kind == "optuna":
+        return _search(sweep, overrides, settings, at_once)
+    words = expand(overrides)
+    sweep = sweep.with_jobs([sweep.job(i, each.all, each.swept) for i, each in enumerate(words)])
+    launcher, slots = launcher_of(settings.launcher, at_once)
+    found = [checked(sweep, job) for job in sweep.jobs]
     refuse_nonsense(found)
     with held(sweep.path, "is a sweep that is run"):
-        tasks = prepare(sweep, found, Budgets(sweep.path / "budgets.json", threads_of_a_job(at_once)))
+        tasks = [task for task in map(_tasks(sweep, at_once).of, found) if task is not None]
         sweep.write()
-        grid = Grid(tasks)
-        launcher, slots = launcher_of(settings.launcher, at_once)
-        Drive(grid, launcher, slots, Seen(tasks)).run()
-    return report(sweep)
+        Drive(Grid(tasks), launcher, slots, Seen(tasks)).run()
+    return _report(sweep)
 
 
-def prepare(sweep: Sweep, found: Sequence[Checked], budgets: Budgets) -> list[Task]:
-    """A job.yaml and a status.json for each; what can't be composed has failed already, and is said.
+def _search(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_once: int | None) -> int:
+    from difflab.sweeps.judged import check_figure
+    from difflab.sweeps.search import Search, Trials
+    from difflab.sweeps.space import Space
+    from difflab.sweeps.study import load_optuna, study_at
 
-    Raises DifflabError where conf/ has changed since the sweep began.
-    """
-    for one in found:
-        if one.cfg is not None:
-            write_config(one)
-            _wait(one.job)
-        else:
-            one.job.write_status(Status("failed", one.problem))
-            print(f"{one.job.number:03d} failed: {one.job.name}: {one.problem}")
-    return [Task(one.job, one.cfg, budgets.of(one.cfg)) for one in found if one.cfg is not None]
-
-
-def _wait(job: Job) -> None:
-    """What was cut off is no longer at work; what has failed is so until it is tried again."""
-    status = job.read_status()
-    if status.state in ("waiting", "running", "stopped") and not is_held(job.path):
-        job.write_status(replace(status, state="waiting"))
-
-
-class Grid:
-    """A list of tasks, each run once."""
-
-    def __init__(self, tasks: Sequence[Task]) -> None:
-        self.tasks = tasks
-        self.total_nimg = sum(task.total_nimg for task in tasks)
-        self._left = iter(tasks)
-
-    def next(self) -> Task | None:
-        for task in self._left:
-            if not task.is_finished:
-                return task
-            skip(task)
-        return None
-
-    def hopeless(self, task: Task) -> bool:
-        return False
-
-    def ended(self, task: Task, status: Status) -> None:
-        pass
+    load_optuna()
+    space = Space(overrides)
+    launcher, slots = launcher_of(settings.launcher, at_once, one_by_one=True)
+    corners = [checked(sweep, sweep.job(0, words.all, words.swept)) for words in space.corners()]
+    refuse_nonsense(corners)
+    check_figure(settings.search, corners)
+    with held(sweep.path, "is a sweep that is run"):
+        study, tasks = study_at(sweep.path / "study.db", settings.search), _tasks(sweep, at_once)
+        trials = Trials(sweep, study, space, tasks)
+        nimg = next(tasks.task(corner.job, corner.cfg).total_nimg for corner in corners if corner.cfg is not None)
+        search = Search(study, space, settings.search, trials, nimg)
+        Drive(search, launcher, slots, Seen(search.tasks)).run()
+    _say_best(study, trials, settings.search.figure)
+    return _report(trials.sweep)
 
 
-def skip(task: Task) -> None:
-    """A task that is finished, perhaps by a process whose sweep was killed before it could say so."""
-    status = task.job.read_status()
-    if status.state != "finished":
-        seconds = read_json(Run(task.job.path).result)["wall_s"]
-        task.job.write_status(Status("finished", None, status.started, seconds))
-    print(f"{task.job.number:03d} is finished: {task.job.name}", flush=True)
+def _say_best(study: "Study", trials: "Trials", figure: str) -> None:
+    from difflab.sweeps.study import best_trial
+
+    if (best := best_trial(study)) is not None:
+        job = next(job for job in trials.sweep.jobs if job.number == best.number)
+        command = " ".join(["difflab", "train", *map(shlex.quote, job.words)])
+        print(f"best: {best.number:03d}, {figure} {best.value:.4g}: {job.name}\nto train it: {command}")
 
 
-def report(sweep: Sweep) -> int:
-    """The table of all jobs, and the folder as the last line; 1 if any has failed."""
-    failed = sum(job.read_status().state == "failed" for job in sweep.jobs)
+def _tasks(sweep: Sweep, at_once: int | None) -> Tasks:
+    return Tasks(Budgets(sweep.path / "budgets.json", threads_of_a_job(at_once or 1)))
+
+
+def _report(sweep: Sweep) -> int:
+    """The table of all jobs, the report, and the folder as the last line; 1 if any has failed."""
+    from difflab.finish import reported  # imports all of training
+
     table.show(sweep.jobs, sweep.label)
+    print(reported(sweep.path))
     print(f"sweep: {sweep.path}")
-    return int(failed > 0)
+    return int(any(job.read_status().state == "failed" for job in sweep.jobs))
