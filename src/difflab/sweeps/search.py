@@ -53,7 +53,7 @@ class Search:
         for nimg, value in new.items():
             trial.report(value, nimg)
             self._reported[trial.number] = nimg
-        return bool(new) and self.cfg.prune and trial.should_prune()
+        return bool(new and self.cfg.prune and trial.should_prune())
 
     def ended(self, task: Task, status: Status) -> None:
         """What Optuna learns of it; one that was stopped stays open."""

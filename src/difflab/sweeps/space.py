@@ -66,7 +66,7 @@ def _built(override: "Override", kind: Any, low: float, high: float, **more: Any
 
 def text(value: Any) -> str:
     """A value as a word of the command line."""
-    return f"{value:.{DIGITS}g}" if isinstance(value, float) else str(value)
+    return str(float(f"{value:.{DIGITS}g}")) if isinstance(value, float) else str(value)
 
 
 def _end(d: Any, last: bool) -> Any:
