@@ -16,10 +16,12 @@ from difflab.compose import compose
 from difflab.metrics.protocol import Figure
 from difflab.report import write
 from difflab.report.columns import columns
+from difflab.report.curves import in_short
 from difflab.report.draw import log_ticks
 from difflab.report.gather import read_run
 from difflab.report.groups import differing, read_sweep
 from difflab.report.origin import origin
+from difflab.report.parallel import _apart
 from difflab.report.points import MOST, thinned
 from difflab.report.run_page import run_page
 from difflab.runs import Run
@@ -145,6 +147,26 @@ def test_damaged_files_are_said(copy: Path) -> None:
     assert "figures.jsonl has a row that is no figure" in page
 
 
+def test_half_a_picture_is_left_out(copy: Path) -> None:
+    for name in ("nimg=000001024.png", "reverse.gif"):
+        path = copy / "samples" / name
+        path.write_bytes(path.read_bytes()[:60])
+    page = text_of(copy)
+    assert frames(page, "grids") == ["2,048 images seen"]
+    assert 'id="film"' not in page
+
+
+def test_grids_that_are_too_many_are_thinned_evenly(copy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = copy / "samples" / "nimg=000001024.png"
+    for nimg in range(1100, 2000, 100):
+        shutil.copy(first, copy / "samples" / f"nimg={nimg:09d}.png")
+    largest = max(path.stat().st_size for path in (copy / "samples").glob("nimg*"))
+    monkeypatch.setattr("difflab.report.pictures.BUDGET", 4 * largest)
+    page = text_of(copy)
+    assert [label.split()[0] for label in frames(page, "grids")] == ["1,200", "1,500", "1,800", "2,048"]
+    assert "4 of 11 grids." in page
+
+
 def test_nan_infinity_and_old_rows_still_give_a_page(copy: Path) -> None:
     rows = [
         {
@@ -250,6 +272,7 @@ def test_sweep_says_what_differs_and_what_is_best(tmp_path: Path) -> None:
     assert "Which sampler needs the fewest evaluations?" in page
     assert '<td class="num best" data-value="12.0">12 <span class="quiet">± 1</span><span class="mark"' in page
     assert "job 4 (sampler=&lt;b&gt;, nfe=8), failed: no &lt;b&gt;such&lt;/b&gt; sampler" in page
+    assert "<b>12</b> <span>± 1 with sampler=heun, nfe=8</span>" in page
     lines = plots(page)["fd_x against nfe"]["data"]
     assert [(line["name"], line["x"], line["y"]) for line in lines] == [
         ("sampler=ddim", [8, 16], [30, 20]),
@@ -257,6 +280,11 @@ def test_sweep_says_what_differs_and_what_is_best(tmp_path: Path) -> None:
     ]
     assert lines[0]["error_y"]["array"] == [1, 1]
     assert len(plots(page)["What leads where"]["data"]) == 4
+
+
+def test_what_is_within_the_error_of_the_best_is_said(tmp_path: Path) -> None:
+    folder = sweep_folder(tmp_path, {("ddim", 8): 30.0, ("ddim", 16): 12.9, ("heun", 8): 12.0})
+    assert "± 1 with sampler=heun, nfe=8; 1 more within its error" in text_of(folder)
 
 
 def test_other_protocols_are_never_on_one_line(tmp_path: Path) -> None:
@@ -340,9 +368,12 @@ def test_log_ticks() -> None:
     assert log_ticks(1e-3, 20) == [1e-3, 1e-2, 0.1, 1, 10, 100]
 
 
-def test_short_protocol_of_a_figure() -> None:
-    from difflab.report.curves import in_short
+def test_words_of_an_axis_never_overlap() -> None:
+    heights, numbers = [1.0, 0.99, 0.5, 0.04, 0.0], [1.0, 2.0, 3.0, 4.0, 5.0]
+    assert list(_apart(heights, numbers)) == [(1.0, 1.0), (0.5, 3.0), (0.0, 5.0)]
 
+
+def test_short_protocol_of_a_figure() -> None:
     made = Figure("fd_x", 1.0, None, {"n": 8, "reference": "emoji/train", "reference_n": 100, "nfe": 4})
     assert in_short(made) == "n=8 vs emoji/train 100, 4 NFE"
 

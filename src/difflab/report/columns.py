@@ -38,6 +38,15 @@ class Column:
         return self.order[0] if len(self.order) > 1 else None
 
     @property
+    def near(self) -> int:
+        """How many others are within one standard error of the best."""
+        if self.best is None:
+            return 0
+        best = self.figures[self.best]
+        apart = (abs(self.figures[number].value - best.value) for number in self.order[1:])
+        return sum(distance <= (finite(best.error) or 0.0) for distance in apart)
+
+    @property
     def alike(self) -> Figure:
         """A figure whose protocol holds what all of them share."""
         first, *others = self.figures.values()

@@ -18,7 +18,7 @@ from difflab.report.draw import (
     values,
 )
 from difflab.report.gather import Found, Measured, Row
-from difflab.report.points import Number, finite
+from difflab.report.points import Number, finite, running_mean
 
 Bands = Mapping[str, Curve]  # by the row they belong to
 NAMES = {
@@ -70,8 +70,11 @@ def by_level(found: Found, bands: Bands) -> list[Plot]:
     every = [value for name in names for value in series(found.rows, name)[1]]
     for i, name in enumerate(names):
         share = i / max(1, len(names) - 1)
-        traces.append(line(level(name), *series(found.rows, name), Look(f"mix:{share:.3f}")))
-    note = "Mean of |x0 - x0_hat|² in a bin of log signal-to-noise ratios: from noise to almost clean."
+        x, y = series(found.rows, name)
+        mean = running_mean(y, len(y) // 25) if len(y) >= SMOOTHED else y
+        traces.append(line(level(name), x, mean, Look(f"mix:{share:.3f}")))
+    note = "Mean of |x0 - x0_hat|² in a bin of log signal-to-noise ratios, from noise to almost clean"
+    note += "; running means" if any(len(trace["x"]) >= SMOOTHED for trace in traces) else ""
     together = Plot("Error by noise level", described("Error", _last_values(found.rows, names), "by noise level"),
                     traces, images_seen(), values(every), note)  # fmt: skip
     return [together, *(_one_level(found.rows, name, bands[name]) for name in names if name in bands)]
@@ -80,7 +83,8 @@ def by_level(found: Found, bands: Bands) -> list[Plot]:
 def _one_level(rows: Sequence[Row], name: str, band: Curve) -> Plot:
     x, y = series(rows, name)
     title = f"Error at {level(name)}"
-    return Plot(title, described(title, y), [*shaded(band), line(level(name), x, y)], images_seen(), values(y))
+    own = smoothed(name, x, y) if len(y) >= SMOOTHED else [line(level(name), x, y)]
+    return Plot(title, described(title, y), [*shaded(band), *own], images_seen(), values(y))
 
 
 def levels(rows: Sequence[Row]) -> list[str]:

@@ -114,7 +114,7 @@ def smoothed(name: str, x: Sequence[Any], y: Sequence[Number]) -> list[Trace]:
     """A curve that jumps, faint, below its running mean."""
     window = len(y) // 25
     faint = line(name, x, y, Look(FIRST.color, width=1, opacity=0.35), legend=False)
-    return [faint, line(f"mean of {window}", x, running_mean(y, window), legend=False)]
+    return [faint, line(f"mean of {window}", x, running_mean(y, window))]
 
 
 def shaded(curve: Curve, name: str = "reference runs") -> list[Trace]:

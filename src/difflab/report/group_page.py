@@ -1,10 +1,11 @@
 """The page of several runs, or of a sweep."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from difflab.metrics.protocol import Figure
 from difflab.report import group_curves, group_plots, pictures
 from difflab.report.columns import Column, columns
 from difflab.report.draw import Plot
@@ -33,22 +34,31 @@ def group_page(group: Group, beside: Path) -> str:
     )
 
 
-def _strips(group: Group) -> list[tuple[str, list[tuple[Job, str, pictures.Picture]]]]:
+Tile = tuple[Job, str, pictures.Picture]  # a job, what is written below its grid, and the grid
+
+
+def _strips(group: Group) -> list[tuple[str, list[Tile]]]:
     """Last grids: in one part, or in a row for each line of the plots, by what differs in it."""
-    shown = [job for job in group.jobs if job.grid]
     if group.x is None:
-        return [("", [(job, job.label, _grid(job)) for job in shown])] if shown else []
-    rows = {name: [job for job in jobs if job in shown] for name, jobs in group.series.items()}
-    return [
-        (name, [(job, f"{group.x}={job.choices.get(group.x)}", _grid(job)) for job in jobs])
-        for name, jobs in rows.items()
-        if jobs
-    ]
+        rows = {"": [(job, job.label) for job in group.jobs]}
+    else:
+        rows = {n: [(job, f"{group.x}={job.choices.get(group.x)}") for job in part] for n, part in group.series.items()}
+    found = {name: list(_tiles(row)) for name, row in rows.items()}
+    return [(name, tiles) for name, tiles in found.items() if tiles]
 
 
-def _grid(job: Job) -> pictures.Picture:
-    assert job.grid is not None
-    return pictures.picture(job.grid, pictures.GRID_SCALE)
+def _tiles(row: Sequence[tuple[Job, str]]) -> Iterator[Tile]:
+    for job, label in row:
+        grid = pictures.picture(job.grid, pictures.GRID_SCALE)
+        if grid is not None:
+            yield job, label, grid
+
+
+def _best(group: Group, column: Column, best: Figure) -> Fact:
+    """With how many it is level: a difference below its error says nothing."""
+    label = next(job.label for job in group.jobs if job.number == column.best)
+    level = f"; {column.near} more within its error" if column.near else ""
+    return Fact(f"best {best.name}", number(best.value), f"{error_of(best)} with {label}{level}")
 
 
 def _group_facts(group: Group, found: Sequence[Column]) -> list[Fact]:
@@ -59,9 +69,7 @@ def _group_facts(group: Group, found: Sequence[Column]) -> list[Fact]:
     spent = [job.seconds for job in group.jobs if job.seconds is not None]
     facts = [Fact("finished", f"{done} of {len(states)}", rest)]
     if found and found[0].best is not None:
-        best = found[0].figures[found[0].best]
-        label = next(job.label for job in group.jobs if job.number == found[0].best)
-        facts.insert(0, Fact(f"best {best.name}", number(best.value), f"{error_of(best)} with {label}"))
+        facts.insert(0, _best(group, found[0], found[0].figures[found[0].best]))
     return [*facts, Fact("time of all jobs", duration(sum(spent)))] if spent else facts
 
 

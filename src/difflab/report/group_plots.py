@@ -8,7 +8,7 @@ from difflab.report.columns import Column, summary
 from difflab.report.curves import direction, in_short
 from difflab.report.draw import Plot, Trace, line, values
 from difflab.report.groups import Group, Job
-from difflab.report.points import finite
+from difflab.report.points import finite, number_of
 
 
 def against_x(group: Group, column: Column) -> Plot:
@@ -52,14 +52,6 @@ def _against(name: str, jobs: Sequence[Job], column: Column, group: Group, numer
     places = [place if numeric else str(place) for place, _ in points]
     y, errors = [finite(figure.value) for _, figure in points], [finite(figure.error) for _, figure in points]
     return line(name or column.name, places, y, group.looks[jobs[0].number], errors, legend=bool(name))
-
-
-def number_of(value: Any) -> float | None:
-    """A choice as a number, if it is one."""
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return None
 
 
 def dots(group: Group, column: Column) -> Plot:

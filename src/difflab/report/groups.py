@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from difflab.comparison import is_floor
 from difflab.errors import DifflabError
@@ -38,9 +38,9 @@ class Job:
 
     @property
     def brief(self) -> str:
-        """The label without the keys, which are the same for all."""
+        """The label without the keys, which are the same for all; a single one is kept."""
         values = ", ".join(map(str, self.choices.values()))
-        return values if self.label == in_words(self.choices) else self.label
+        return values if len(self.choices) > 1 and self.label == in_words(self.choices) else self.label
 
     @property
     def report(self) -> Path | None:
@@ -67,9 +67,7 @@ class Group:
 
     @property
     def series(self) -> dict[str, list[Job]]:
-        """Jobs that are one line: those that differ in `x` alone, else each by itself."""
-        if self.x is None:
-            return {job.label: [job] for job in self.jobs}
+        """Jobs that are one line over `x`, by what they share."""
         found: dict[str, list[Job]] = {}
         for job in self.jobs:
             others = {key: value for key, value in job.choices.items() if key != self.x}
@@ -78,7 +76,9 @@ class Group:
 
     @property
     def looks(self) -> dict[int, Look]:
-        """By what a job is known in every plot."""
+        """By what a job is known in every plot: jobs of one line are alike."""
+        if self.x is None:
+            return {job.number: look_of(i) for i, job in enumerate(self.jobs)}
         return {job.number: look_of(i) for i, jobs in enumerate(self.series.values()) for job in jobs}
 
 
@@ -164,7 +164,5 @@ def _class(cfg: DictConfig, name: str) -> str:
 
 
 def _value(cfg: DictConfig, key: str) -> Any:
-    from omegaconf import OmegaConf
-
     value = OmegaConf.select(cfg, key)
     return OmegaConf.to_container(value) if OmegaConf.is_config(value) else value

@@ -9,10 +9,11 @@ from difflab.metrics.directions import higher_is_better
 from difflab.report.columns import Column, summary
 from difflab.report.curves import direction
 from difflab.report.draw import Look, Plot, Trace
-from difflab.report.group_plots import number_of, scale_of
+from difflab.report.group_plots import scale_of
 from difflab.report.groups import Group, Job
+from difflab.report.points import number_of
 
-MOST_TICKS = 8  # words at one axis
+APART = 0.07  # of the height of an axis: words closer than that would overlap
 
 
 @dataclass(frozen=True)
@@ -54,9 +55,17 @@ def _by_size(numbers: Sequence[int | float], up: bool) -> Axis:
     low, high = min(sizes), max(sizes)
     shares = [(size - low) / (high - low) if high > low else 0.5 for size in sizes]
     heights = shares if up else [1 - share for share in shares]
-    ticks = {height: f"{number:.4g}" for height, number in zip(heights, numbers, strict=True)}
-    ends = (min(ticks), max(ticks))
-    return Axis(heights, ticks if len(ticks) <= MOST_TICKS else {height: ticks[height] for height in ends})
+    return Axis(heights, {height: f"{number:.4g}" for height, number in _apart(heights, numbers)})
+
+
+def _apart(heights: Sequence[int | float], numbers: Sequence[int | float]) -> Iterator[tuple[int | float, int | float]]:
+    """Those that can be read: the ends, and what lies far enough from the one above and the end below."""
+    points = sorted(set(zip(heights, numbers, strict=True)), reverse=True)
+    last, above = points[-1], 2.0
+    for height, number in points:
+        if (height, number) == last or (above - height >= APART <= height - last[0]):
+            yield height, number
+            above = height
 
 
 def _even(words: Sequence[str]) -> Axis:

@@ -12,7 +12,8 @@ from PIL import Image, ImageSequence
 
 GRID_SCALE, FILM_SCALE = 2, 4  # by which the files of a run are enlarged
 SHOWN = 560  # pixels that a picture may be wide on the page
-BUDGET = 9_000_000  # characters of all grids of a run
+BUDGET = 9_000_000  # bytes of all grids of a run, as files: in the page they take no more
+DAMAGED = (OSError, EOFError, ValueError)  # what Pillow raises where a file is none of a picture
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,12 @@ class Picture:
 
 def grids(found: dict[int, Path]) -> list[Picture]:
     """By images seen; of more than the page has room for, some at an even distance, the last among them."""
-    if not found:
-        return []
     items = list(found.items())
-    size = len(picture(items[-1][1], GRID_SCALE).src)
-    chosen = evenly(items, max(1, BUDGET // size))
+    largest = max((path.stat().st_size for path in found.values()), default=1)
+    chosen = evenly(items, max(1, BUDGET // largest))
     with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda item: picture(item[1], GRID_SCALE, f"{item[0]:,} images seen"), chosen))
+        made = pool.map(lambda item: picture(item[1], GRID_SCALE, f"{item[0]:,} images seen"), chosen)
+    return [each for each in made if each is not None]
 
 
 def evenly(items: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path]]:
@@ -46,19 +46,31 @@ def evenly(items: Sequence[tuple[int, Path]], most: int) -> list[tuple[int, Path
     return [items[len(items) - 1 - i * len(items) // n] for i in reversed(range(n))]
 
 
-def film(path: Path) -> list[Picture]:
-    """The frames of a GIF."""
-    with Image.open(path) as gif:
-        frames = [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
+def film(path: Path | None) -> list[Picture]:
+    """The frames of a GIF, none of one that is missing or damaged."""
+    try:
+        frames = _frames(path) if path else []
+    except DAMAGED:
+        return []
+    words = [f"state {i} of {len(frames)}" for i in range(1, len(frames) + 1)]
     with ThreadPoolExecutor() as pool:
-        pictures = pool.map(lambda frame: encoded(at_scale_one(frame, FILM_SCALE)), frames)
-    return [Picture(p.src, p.width, p.height, f"state {i} of {len(frames)}") for i, p in enumerate(pictures, 1)]
+        return list(pool.map(encoded, (at_scale_one(frame, FILM_SCALE) for frame in frames), words))
 
 
-def picture(path: Path, scale: int = 1, label: str = "") -> Picture:
-    """A file's, which is enlarged `scale` times."""
-    with Image.open(path) as image:
-        return encoded(at_scale_one(image.convert("RGB"), scale), label)
+def _frames(path: Path) -> list[Image.Image]:
+    with Image.open(path) as gif:
+        return [frame.convert("RGB") for frame in ImageSequence.Iterator(gif)]
+
+
+def picture(path: Path | None, scale: int = 1, label: str = "") -> Picture | None:
+    """A file's, which is enlarged `scale` times; None where there is none, or a kill has left half of it."""
+    if path is None or not path.is_file():
+        return None
+    try:
+        with Image.open(path) as image:
+            return encoded(at_scale_one(image.convert("RGB"), scale), label)
+    except DAMAGED:
+        return None
 
 
 def at_scale_one(image: Image.Image, scale: int) -> Image.Image:

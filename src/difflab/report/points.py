@@ -41,3 +41,11 @@ def rounded(value: Number) -> Number:
     if value is None or not math.isfinite(value):
         return None
     return value if isinstance(value, int) else float(f"{value:.5g}")
+
+
+def number_of(choice: Any) -> float | None:
+    """A setting as a number, if it is one, also where it is written as text."""
+    try:
+        return None if isinstance(choice, bool) else finite(float(choice))
+    except (TypeError, ValueError):
+        return None

@@ -19,7 +19,6 @@ from difflab.report.table import duration
 def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verdict: Verdict | None = None) -> str:
     """A run's report, to be put into the folder `beside`; `bands`: where reference runs were, by row."""
     bands = bands or {}
-    film = found.film
     return rendered(
         "run.html.j2",
         beside,
@@ -33,17 +32,13 @@ def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verd
         verdict=verdict,
         together=by_samples(found.figures),
         grids=pictures.grids(found.grids),
-        film=pictures.film(film) if film else [],
+        film=pictures.film(found.film),
         training=curves.training(found, bands),
         by_level=curves.by_level(found, bands),
         figures=curves.figures(found, bands),
         config=OmegaConf.to_container(found.cfg),
-        findings=[(finding, _shown(finding.picture)) for finding in found.findings],
+        findings=[(finding, pictures.picture(finding.picture)) for finding in found.findings],
     )
-
-
-def _shown(path: Path | None) -> pictures.Picture | None:
-    return pictures.picture(path) if path else None
 
 
 def _about(found: Found) -> str:

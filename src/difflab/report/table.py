@@ -7,7 +7,7 @@ from typing import Any
 from difflab.report.columns import Column
 from difflab.report.curves import direction
 from difflab.report.groups import Group, Job
-from difflab.report.points import Number, finite
+from difflab.report.points import Number, finite, number_of
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Table:
 def table_of(group: Group, columns: Sequence[Column]) -> Table:
     trained = any(job.found for job in group.jobs)
     heads = [
-        *(Head(key, numeric=all(_is_number(job.choices.get(key)) for job in group.jobs)) for key in group.keys),
+        *(Head(key, numeric=_all_numbers(group, key)) for key in group.keys),
         *(Head(column.title, f"{direction(column.name)}; {column.alike.how}", column.note) for column in columns),
         *([Head("images seen"), Head("images/s")] if trained else []),
         Head("time"),
@@ -62,12 +62,13 @@ def _cells(group: Group, job: Job, columns: Sequence[Column], trained: bool) -> 
     return [*cells, Cell(duration(job.seconds), job.seconds)]
 
 
+def _all_numbers(group: Group, key: str) -> bool:
+    return all(number_of(job.choices.get(key)) is not None for job in group.jobs)
+
+
 def _choice(value: Any) -> Cell:
-    return Cell("null" if value is None else str(value), value if _is_number(value) else str(value))
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    size = number_of(value)
+    return Cell("null" if value is None else str(value), str(value) if size is None else size)
 
 
 def _count(n: int | None) -> Cell:
