@@ -22,7 +22,7 @@ def mode_of(logger: DictConfig) -> str:
         return "offline"
     import wandb
 
-    why = _forbidden() or _without_key() or _silence_of(str(wandb.setup().settings.base_url))
+    why = _forbidden() or _without_key() or silence_of(str(wandb.setup().settings.base_url))
     if why is None:
         return "online"
     begin_offline(why, logger)
@@ -58,7 +58,7 @@ def _without_key() -> str | None:
     return None if found else "no key is found (`wandb login` sets one)"
 
 
-def _silence_of(url: str) -> str | None:
+def silence_of(url: str) -> str | None:
     """Why nothing answers there; None where anything does. wandb itself would try again for a minute and a half."""
     try:
         urlopen(url, timeout=PROBE_SECONDS).close()

@@ -15,7 +15,10 @@ from difflab.pixels import to_pil
 from difflab.result import environment
 from difflab.runs import Run
 from difflab.trackers.base import Tracker
-from difflab.trackers.wandb_mode import begin_offline, in_words, mode_of
+from difflab.trackers.wandb_end import finish_within
+from difflab.trackers.wandb_mode import begin_offline, in_words, mode_of, silence_of
+
+GRACE_SECONDS = 5.0  # beyond logger.finish_timeout, which wandb itself keeps unless it is uploading an artifact
 
 
 class WandbRun(Tracker):
@@ -32,8 +35,6 @@ class WandbRun(Tracker):
         self._protocols: dict[str, dict[str, Entry]] = {}
         self.wandb = _opened(cfg, run)
         with self._never_in_the_way():
-            if not self.wandb.offline:
-                self.wandb._public_api()  # artifacts need it at the end, when the server it signs in at may be gone
             self.wandb.define_metric("nimg")
             self.wandb.define_metric("*", step_metric="nimg")
 
@@ -68,6 +69,8 @@ class WandbRun(Tracker):
     def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"]) -> None:
         import wandb
 
+        if self._is_gone():
+            return
         with self._never_in_the_way():
             rows = [[number, seed, wandb.Image(to_pil(image))] for number, image in enumerate(images)]
             self.wandb.log({"samples/table": wandb.Table(["number", "seed", "picture"], rows), "nimg": nimg})
@@ -79,7 +82,7 @@ class WandbRun(Tracker):
             final |= {f"final/{figure.name}": figure.value, f"final/{figure.name}/error": figure.error}
         with self._never_in_the_way():
             self.wandb.summary.update(final)
-            if not self.wandb.offline:
+            if not self.wandb.offline and not self._is_gone():
                 self._upload_weights(run)
 
     def _upload_weights(self, run: Run) -> None:
@@ -96,7 +99,7 @@ class WandbRun(Tracker):
 
     def close(self, failed: bool) -> None:
         with self._never_in_the_way():
-            self.wandb.finish(exit_code=int(failed))
+            finish_within(self.patience + GRACE_SECONDS, self.wandb, int(failed))
 
     @contextmanager
     def _never_in_the_way(self) -> Iterator[None]:
@@ -110,6 +113,13 @@ class WandbRun(Tracker):
             self._say(f"its server did not take everything within logger.finish_timeout={self.patience:g} s")
         except (OSError, wandb.Error, HandleAbandonedError, MailboxClosedError) as error:
             self._say(f"it takes nothing more ({type(error).__name__}: {error})")
+
+    def _is_gone(self) -> bool:
+        """Whether an online run has lost its server, for which wandb would make artifacts wait, with no log of them."""
+        why = None if self.wandb.offline else silence_of(str(self.wandb.settings.base_url))
+        if why is not None:
+            self._say(f"{why}, so the table of samples and the weights stay in the run")
+        return why is not None
 
     def _say(self, what: str) -> None:
         if not self._lost:
