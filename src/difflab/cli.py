@@ -82,7 +82,7 @@ def _dispatch(words: list[str], flags: set[str], at_once: int | None) -> int:
         return 0 if flags & {"--help", "-h"} else 2
     verb, *overrides = words
     if verb not in VERBS:
-        from difflab.compose import near
+        from difflab.conf_tree import near
 
         raise DifflabError(f"'{verb}' is not a verb of difflab{near(verb, VERBS)}: it knows {', '.join(VERBS)}")
     if "-m" in flags and verb not in SWEPT:
@@ -127,7 +127,7 @@ def _help() -> str:
 
 def _settings_help(verb: str) -> str:
     """The settings file, whose comments explain it, and the choices of every group it names."""
-    from difflab.compose import groups_of
+    from difflab.conf_tree import groups_of
 
     text = (conf_dir() / f"{verb}.yaml").read_text()
     lines = [f"{g}: {' '.join(sorted(f.stem for f in (conf_dir() / g).glob('*.yaml')))}" for g in groups_of(verb)]

@@ -76,3 +76,19 @@ def _at_least(cfg: DictConfig, key: str, least: int) -> None:
 
 def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def one_budget(given: dict[str, str], cfg: DictConfig) -> None:
+    """A number of images that is asked for takes the place of an experiment's minutes."""
+    images, minutes = given.get("train.total_nimg"), given.get("train.minutes", "null")
+    if images is None:
+        return
+    if minutes != "null":
+        raise DifflabError(f"train.total_nimg={images} and train.minutes={minutes} are two budgets: leave one out")
+    cfg.train.minutes = None
+
+
+def one_number_of_steps(given: dict[str, str]) -> None:
+    steps, nfe = given.get("grid.steps"), given.get("nfe", "null")
+    if steps is not None and nfe != "null":
+        raise DifflabError(f"grid.steps={steps} and nfe={nfe} both set the number of steps: leave one out")

@@ -10,7 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.compose import compose, groups_of, leaves
+from difflab.compose import compose
+from difflab.conf_tree import groups_of, leaves
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 

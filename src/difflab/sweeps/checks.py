@@ -8,9 +8,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.cli import in_one_line
-from difflab.compose import compose, leaves, read_config_file
+from difflab.compose import compose
+from difflab.conf_tree import leaves
 from difflab.errors import DifflabError
 from difflab.files import replacing
+from difflab.resolved import read_config_file
 from difflab.sweeps.folder import Job, Sweep
 
 # They say where a run lies, not what it is.
