@@ -6,13 +6,13 @@ mean +- t * sd * sqrt(1 + 1/seeds), with one sd for all cells of a curve (Studen
 
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
 import numpy as np
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from scipy.special import stdtrit
 
 from difflab import band_file
@@ -22,10 +22,9 @@ from difflab.row_means import Rows
 
 LEVEL = 0.99
 OUTSIDE = 2  # a run is outside when so many noise levels are, or so many figures, on the same side: one is chance
-LR_FACTOR = 1.25  # runs whose learning rates differ by more, at the same image, are not compared
+LR_FACTOR = 1.15  # runs whose learning rates differ by more, at the same image, are not compared
 
 State = Literal["inside", "above", "below", "unknown"]
-LrAt = Callable[[int, int], float]
 
 
 @dataclass(frozen=True)
@@ -92,7 +91,9 @@ def of(cfg: DictConfig) -> Band | None:
 
 def read(found: dict[str, Any], cfg: DictConfig) -> Band:
     """The band in a file's content, for a run of `cfg`."""
+    measures = OmegaConf.select(cfg, "metrics.extractor") is not None
     difference = first_difference(settings_of(cfg, FIGURES), found["figures"], "its seeds have")
+    difference = difference if measures else "this run measures no figures"
     kept = {name: c for name, c in found["curves"].items() if difference is None or name.startswith(LOSSES)}
     curves = {
         name: _curve(c["nimg"], c["values"], found["cell_nimg"] // 2 if name.startswith(LOSSES) else 0)
