@@ -86,4 +86,5 @@ bench: $(VENV)/.installed-dev ## measure training beside this processor's own co
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/sweeps.py
 	$(BIN)/python bench/tracking.py

@@ -38,7 +38,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         offer_for_evaluation(given)
     if verb in MAY_HAVE_A_RUN and given.get("from", "null") != "null":
         overrides = [*of_the_run(named_run(verb, given), verb, overrides), *overrides]
-    cfg = _named_options(verb, overrides, _hydra_compose(verb, overrides))
+    cfg = _named_options(verb, overrides, copy.deepcopy(_hydra_compose(verb, overrides)))
     check_types(_hydra_compose(verb, [o for o in overrides if is_group(o)]), cfg)
     validate(cfg)
     if verb == "train":
@@ -48,10 +48,10 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
 
 
 def _hydra_compose(verb: str, overrides: list[str]) -> DictConfig:
-    """By Hydra alone; once for the same words, as the jobs of a sweep have many in common."""
+    """By Hydra alone, not to be changed: once for the same words, as the jobs of a sweep have many in common."""
     if verb != "train":  # where a run may be offered as an option
         return _composed(verb, overrides)
-    return copy.deepcopy(_remembered(tuple(overrides), conf_dir()))
+    return _remembered(tuple(overrides), conf_dir())
 
 
 @lru_cache(maxsize=64)
