@@ -44,7 +44,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 def shown(browser: Any, page: Path, width: int = 1280, scheme: str = "light") -> None:
     """Open a page and wait for its first plots."""
     metrics = {"width": width, "height": 812, "deviceScaleFactor": 1, "mobile": width < 600}
-    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
+    still = {"name": "prefers-reduced-motion", "value": "reduce"}  # or a click hits what is still scrolling
+    media = {"features": [{"name": "prefers-color-scheme", "value": scheme}, still]}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     browser.get("about:blank")

@@ -47,11 +47,11 @@ def test_search_goes_on_to_the_number_that_is_asked_for_with_the_same_trials(tmp
 
 
 def test_hopeless_trial_is_pruned(tmp_path: Path, capsys: Capture) -> None:
-    """The stub of prediction=eps would wait for ever."""
-    assert search(tmp_path, 4, "prediction=eps,v", "search.startup_trials=1", "search.seed=1") == 0
+    """The stub of train.seed=9 would wait for ever."""
+    assert search(tmp_path, 4, "train.seed=9,8", "search.startup_trials=1", "search.seed=1") == 0
     ended = dict(zip(states(tmp_path), jobs(tmp_path), strict=True))
     assert set(states(tmp_path)) == {"finished", "pruned"}
-    assert ended["finished"] == "prediction=v"
+    assert ended["finished"] == "train.seed=8"
 
 
 @pytest.mark.parametrize(

@@ -48,22 +48,27 @@ class Search:
     def hopeless(self, task: Task) -> bool:
         """Whether its proxy figure is worse than the median of the trials before, at as many images."""
         trial = self._at_work[task.job.number]
-        known = self._reported.get(trial.number, -1)
-        new = {nimg: value for nimg, value in proxies(Run(task.job.path), self.cfg.figure).items() if nimg > known}
-        for nimg, value in new.items():
-            trial.report(value, nimg)
-            self._reported[trial.number] = nimg
-        return bool(new and self.cfg.prune and trial.should_prune())
+        return self._report(trial, task) and bool(self.cfg.prune and trial.should_prune())
 
     def ended(self, task: Task, status: Status) -> None:
         """What Optuna learns of it; one that was stopped stays open."""
         trial = self._at_work.pop(task.job.number)
+        self._report(trial, task)  # later trials are judged beside all of it
         if status.state == "finished":
             self._tell(trial, final(Run(task.job.path), self.cfg.figure))
         elif status.state == "pruned":
             self.study.tell(trial, state=load_optuna().trial.TrialState.PRUNED)
         elif status.state == "failed":
             self._tell_failed(trial, status.message or "")
+
+    def _report(self, trial: "Trial", task: Task) -> bool:
+        """Tell Optuna of proxy figures that it does not know yet; whether there were any."""
+        known = self._reported.get(trial.number, -1)
+        new = {nimg: value for nimg, value in proxies(Run(task.job.path), self.cfg.figure).items() if nimg > known}
+        for nimg, value in new.items():
+            trial.report(value, nimg)
+            self._reported[trial.number] = nimg
+        return bool(new)
 
     def _trial(self) -> "Trial | None":
         if self._cut_off:

@@ -179,4 +179,5 @@ def _init(cfg: DictConfig, run: Run, mode: str) -> Any:
 
 def _name(cfg: DictConfig, run: Run) -> str:
     """A job of a sweep, whose directory was named, is called by its overrides."""
-    return f"{cfg.name}/{run.path.name}" if cfg.run_dir is None else run.path.name
+    named = OmegaConf.select(cfg, "run_dir") is not None  # explain has none
+    return run.path.name if named else f"{cfg.name}/{run.path.name}"
