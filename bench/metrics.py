@@ -38,7 +38,7 @@ sys.path.append(str(Path(__file__).parents[1] / "tests" / "metrics"))
 import random_inception
 
 N, DIM, IMAGES = 4000, 2048, 4096
-SCORED = 2000
+SCORED = int(os.environ.get("SCORED", 2000))
 REPEATS = 5
 DIFFLAB = str(Path(sys.executable).with_name("difflab"))
 
