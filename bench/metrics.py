@@ -1,7 +1,8 @@
 """What figures cost, each measured in one run beside what it is compared with.
 
-.venv/bin/python bench/metrics.py            # about ten minutes on two cores
+.venv/bin/python bench/metrics.py            # about half an hour on two cores
 .venv/bin/python bench/metrics.py frechet    # one part: frechet, extractor or scoring
+SCORED=500 .venv/bin/python bench/metrics.py scoring    # of fewer pictures than 2,000
 
 frechet: the Frechet distance of 2048 features, beside torchmetrics' own.
 extractor: the default extractor's images/s.
