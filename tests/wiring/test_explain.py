@@ -186,7 +186,7 @@ def records(folder: Path) -> list[dict[str, Any]]:
     out = []
     for log in sorted(folder.glob("wandb/offline-run-*/*.wandb")):
         command = [Path(sys.executable).parent / "wandb", "leet", "inspect", "--json", str(log)]
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        text = subprocess.run(command, cwd=log.parent, capture_output=True, text=True, check=True, timeout=60).stdout
         out += [json.loads(line) for line in text.splitlines()]
     return out
 

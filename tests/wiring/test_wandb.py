@@ -28,7 +28,7 @@ def records(run: Run) -> list[dict[str, Any]]:
     wandb = Path(sys.executable).parent / "wandb"
     for folder in sorted((run.path / "wandb").glob("offline-run-*")):
         command = [wandb, "leet", "inspect", "--json", str(next(folder.glob("*.wandb")))]
-        text = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+        text = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=True, timeout=60).stdout
         out += [json.loads(line) for line in text.splitlines()]
     return out
 

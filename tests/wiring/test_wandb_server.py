@@ -119,7 +119,7 @@ def synced(folder: Path) -> Server:
     server = Server()
     command = [Path(sys.executable).parent / "wandb", "sync", "--include-online", str(folder)]
     environment = {"WANDB_BASE_URL": server.url, "WANDB_API_KEY": KEY, "HOME": str(folder), "PATH": ""}
-    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, timeout=120)
     server.close()
     assert done.returncode == 0, done.stderr
     return server
