@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
+from difflab.bands import BandCurve
 from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure, in_words, settings
 from difflab.report.draw import (
-    Curve,
     Look,
     Plot,
     images_seen,
@@ -20,7 +20,7 @@ from difflab.report.draw import (
 from difflab.report.gather import Found, Measured, Row
 from difflab.report.points import Number, finite, running_mean
 
-Bands = Mapping[str, Curve]  # by the row they belong to
+Bands = Mapping[str, BandCurve]  # by the row they belong to
 NAMES = {
     "train/loss": "Training loss",
     "train/lr": "Learning rate",
@@ -80,7 +80,7 @@ def by_level(found: Found, bands: Bands) -> list[Plot]:
     return [together, *(_one_level(found.rows, name, bands[name]) for name in names if name in bands)]
 
 
-def _one_level(rows: Sequence[Row], name: str, band: Curve) -> Plot:
+def _one_level(rows: Sequence[Row], name: str, band: BandCurve) -> Plot:
     x, y = series(rows, name)
     title = f"Error at {level(name)}"
     own = smoothed(name, x, y) if len(y) >= SMOOTHED else [line(level(name), x, y)]

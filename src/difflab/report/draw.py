@@ -6,8 +6,9 @@
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from difflab.bands import BandCurve
 from difflab.report.points import Number, finite, rounded, running_mean, thinned
 
 Trace = dict[str, Any]
@@ -52,15 +53,6 @@ class Plot:
     def spec(self) -> dict[str, Any]:
         """What the page hands to plotly.js."""
         return {"data": self.traces, "layout": {"xaxis": self.x, "yaxis": self.y, **self.layout}}
-
-
-@runtime_checkable
-class Curve(Protocol):
-    """Where a reference run would be: bounds at images seen."""
-
-    nimg: Sequence[int]
-    low: Sequence[float]
-    high: Sequence[float]
 
 
 def images_seen() -> dict[str, Any]:
@@ -117,7 +109,7 @@ def smoothed(name: str, x: Sequence[Any], y: Sequence[Number]) -> list[Trace]:
     return [faint, line(f"mean of {window}", x, running_mean(y, window))]
 
 
-def shaded(curve: Curve, name: str = "reference runs") -> list[Trace]:
+def shaded(curve: BandCurve, name: str = "reference runs") -> list[Trace]:
     """A band between two curves; points that are not finite are left out."""
     points = zip(curve.nimg, curve.low, curve.high, strict=True)
     known = [point for point in points if all(finite(value) is not None for value in point)]

@@ -9,4 +9,4 @@ from difflab.report.gather import Found
 def reference(found: Found) -> tuple[Bands, Verdict | None]:
     """Bands by row, with the verdict; none where other settings, or no seeds, were trained."""
     band = bands.of(found.cfg)
-    return ({}, None) if band is None else ({**band.curves}, bands.judge(band, found.rows, found.cfg))
+    return ({}, None) if band is None else (band.curves, bands.judge(band, found.rows, found.cfg))
