@@ -274,6 +274,7 @@ def test_run_logs_the_band_beside_its_rows_and_ends_with_the_verdict(smoke: Run)
     assert json.loads(smoke.result.read_text())["band"] == {"state": "inside", "text": verdict.text}
 
 
+@pytest.mark.slow
 def test_resumed_run_is_judged_alike(
     smoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -297,6 +298,7 @@ def test_resumed_run_is_judged_alike(
     assert "on track at 2,048 images: 8 of 8 noise levels inside" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_wrong_learning_rate_is_called_out(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """As its settings, and, if they were hidden by a mistake, by what it measures."""
     run = train(tmp_path, "logger=none", "metrics=none", "optim.lr=1e-4")

@@ -26,6 +26,7 @@ def search(runs: Path, trials: int, *words: str) -> int:
     return main(["train", "-m", "search=optuna", f"search.trials={trials}", f"runs={runs}", *SMOKE, *words])
 
 
+@pytest.mark.slow
 def test_search_goes_on_to_the_number_that_is_asked_for_with_the_same_trials(tmp_path: Path, capsys: Capture) -> None:
     assert search(tmp_path / "cut", 1, RATE) == 0
     assert search(tmp_path / "cut", 3, RATE) == 0

@@ -100,6 +100,7 @@ def test_each_job_is_what_a_plain_evaluation_says(
     assert not run.sampler.exists()
 
 
+@pytest.mark.slow
 def test_interrupted_it_goes_on_where_it_was(
     quick: None, run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

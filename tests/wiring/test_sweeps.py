@@ -161,6 +161,7 @@ def in_a_process(runs: Path, *words: str) -> "subprocess.Popen[str]":
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
+@pytest.mark.slow
 def test_sweep_killed_by_9_and_stopped_gently_ends_with_the_same_results(tmp_path: Path, capsys: Capture) -> None:
     """The job of a killed sweep lives on: the next sweep waits for it, and hands a SIGTERM on to it."""
     words = ("train.seed=4,5,6",)

@@ -147,6 +147,7 @@ def wandb_core_dies_after(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NoiseLoss, "on_train_batch_end", kill)
 
 
+@pytest.mark.slow
 def test_killed_process_of_wandb_costs_one_line(
     server: Server, untracked: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
