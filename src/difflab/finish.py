@@ -1,14 +1,13 @@
 """What a run ends with: the film, the figures, result.json and the report."""
 
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 from difflab.callbacks.evaluation import Evaluation
 from difflab.callbacks.parts import Parts
 from difflab.lit import Diffusion
 from difflab.metrics.protocol import lines
-from difflab.report import write
+from difflab.report import reported
 from difflab.result import write_result
 from difflab.tracking import Recorder
 
@@ -28,15 +27,6 @@ def finish(module: Diffusion, parts: Parts, recorder: Recorder) -> None:
         print(parts.on_track.final.text)
     print(f"samples: {parts.samples.path(module.nimg)}\nfilm: {film}")
     print(reported(recorder.run.path))
-
-
-def reported(path: Path) -> str:
-    """Where the report of a run or a sweep is. Whatever is wrong with it, what was trained is not lost to it."""
-    try:
-        return f"report: {write(path)}"
-    except Exception as error:
-        reason = " ".join(f"{type(error).__name__}: {error}".split())
-        return f"warning: no report ({reason}); `difflab report {path}` tries again"
 
 
 def _best(evaluation: Evaluation) -> dict[str, Any]:

@@ -326,7 +326,7 @@ def test_a_report_that_fails_loses_no_run(
     def broken(path: Path) -> Path:
         raise RuntimeError("no\nroom")
 
-    monkeypatch.setattr("difflab.finish.write", broken)
+    monkeypatch.setattr("difflab.report.write", broken)
     small = ("train.total_nimg=64", "metrics=none", "logger=none", "callbacks.samples.n=1")
     assert main(["train", "experiment=smoke", f"runs={tmp_path}", *small]) == 0
     *_, warning, last = capsys.readouterr().out.splitlines()

@@ -41,6 +41,15 @@ def write(paths: Path | Sequence[Path], out: Path | None = None) -> Path:
     return out
 
 
+def reported(path: Path) -> str:
+    """Where the report of a run or a sweep is. Whatever is wrong with it, what was trained is not lost to it."""
+    try:
+        return f"report: {write(path)}"
+    except Exception as error:
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        return f"warning: no report ({reason}); `difflab report {path}` tries again"
+
+
 def _page(folders: Sequence[Path], beside: Path) -> str:
     if len(folders) > 1:
         return group_page(group_of([read_run(path) for folder in folders for path in _runs_in(folder)]), beside)

@@ -7,10 +7,10 @@ from omegaconf import DictConfig
 from difflab import assemble
 from difflab.chosen import Chosen, choose
 from difflab.errors import DifflabError
-from difflab.finish import reported
 from difflab.metrics.protocol import Figure
 from difflab.pictures.against import page
 from difflab.pixels import save_png
+from difflab.report import reported
 from difflab.runs import find_run, is_of_a_run, user_path
 from difflab.sweeps import table
 from difflab.sweeps.best import best, cheapest

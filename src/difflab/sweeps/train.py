@@ -79,7 +79,7 @@ def _tasks(sweep: Sweep, at_once: int | None) -> Tasks:
 
 def _report(sweep: Sweep) -> int:
     """The table of all jobs, the report, and the folder as the last line; 1 if any has failed."""
-    from difflab.finish import reported  # imports all of training
+    from difflab.report import reported
 
     table.show(sweep.jobs, sweep.label)
     print(reported(sweep.path))
