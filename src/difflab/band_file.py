@@ -15,7 +15,7 @@ from difflab.runs import Run, read_metrics, read_rows
 
 # What decides how a run trains. Seed, length, devices and precision do not: see bands.py on the length.
 TRAINING = (
-    "data", "net", "schedule", "prediction", "weighting", "times", "coupling", "objective", "optim",
+    "data", "net", "condition", "schedule", "prediction", "weighting", "times", "coupling", "objective", "optim",
     "train.batch_size", "train.grad_clip",
 )  # fmt: skip
 # What decides its figures besides: the average they are of, how samples are made and how they are measured.

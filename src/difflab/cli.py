@@ -82,7 +82,7 @@ def _dispatch(words: list[str], flags: set[str], at_once: int | None) -> int:
         return 0 if flags & {"--help", "-h"} else 2
     verb, *overrides = words
     if verb not in VERBS:
-        from difflab.conf_tree import near
+        from difflab.errors import near
 
         raise DifflabError(f"'{verb}' is not a verb of difflab{near(verb, VERBS)}: it knows {', '.join(VERBS)}")
     if "-m" in flags and verb not in SWEPT:

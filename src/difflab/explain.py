@@ -56,7 +56,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def _check_names(names: Sequence[Any]) -> None:
-    from difflab.conf_tree import near
+    from difflab.errors import near
 
     known = sorted(path.stem for path in (conf_dir() / "weighting").glob("*.yaml"))
     for name in names:

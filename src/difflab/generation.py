@@ -8,6 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from difflab.conditions.asked import Asked
+from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.guidance import Guidance, NoGuidance
@@ -21,7 +23,7 @@ from difflab.samplers import Sampler, Step, last, run
 class Generation:
     """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it.
 
-    Every method takes the denoiser as it was trained; the guidance is applied here.
+    Every method takes the denoiser as it was trained; the guidance is applied here, and the condition `asked` for.
     """
 
     sampler: Sampler
@@ -29,6 +31,12 @@ class Generation:
     shape: Sequence[int]
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
+    asked: Asked | None = None
+
+    def asking(self, asked: Asked | None) -> "Generation":
+        """The same for what is asked for, which the protocol names."""
+        named = {} if asked is None else {"condition": asked.name}
+        return replace(self, asked=asked, protocol=self.protocol | named)
 
     @torch.inference_mode()
     def batches(
@@ -58,7 +66,8 @@ class Generation:
     ) -> Iterator[Step]:
         """One batch, step by step from noise to pictures."""
         like = torch.zeros(len(indices), *self.shape, device=device)
-        return run(self.sampler, self.guidance(denoise), self.nodes, SampleNoise(seed, indices), like)
+        given = None if self.asked is None else self.asked(seed, indices).to(device)
+        return run(self.sampler, self.guidance.of(denoise, given), self.nodes, SampleNoise(seed, indices), like)
 
     def nfe(self, learns_variance: bool = False) -> int | None:
         """Evaluations of the denoiser for each picture: counted on runs of the sampler, not declared.
@@ -104,6 +113,9 @@ class _Toy:
     def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         self.calls += 1
         return torch.zeros_like(x) + self.swing * (40 * torch.atan2(sigma, alpha)).cos().to(x)
+
+    def given(self, given: Given) -> "_Toy":
+        return self
 
     def with_variance(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
         return self(x, alpha, sigma), torch.zeros_like(x)
