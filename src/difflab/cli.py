@@ -17,6 +17,7 @@ VERBS = {
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
+    "export": "a run to give away, without what only training needs: difflab export from=RUN out=DIR",
     "report": "one HTML file about a run, a sweep or several runs: difflab report RUN ... out=FILE.html",
     "compare": "what differs between runs, in settings, code and figures: difflab compare RUN_A RUN_B",
     "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",

@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> Path:
     who = guesser.learned_by_heart(cfg) if run is None else guesser.network(cfg, run)
     subject = _subject(cfg, who)
     pages = album.drawn(subject)
-    out = Path(cfg.out) if cfg.out is not None else run.path / "explain" if run else Path("outputs/explain")
+    out = Path(cfg.out) if cfg.out is not None else run.outputs / "explain" if run else Path("outputs/explain")
     about = {"nimg": who.nimg, "names": subject.names, "config": OmegaConf.to_container(cfg, resolve=True)}
     paths = album.write(pages, out, about)
     if cfg.logger.kind != "none":

@@ -25,7 +25,9 @@ def main(cfg: DictConfig) -> Path:
     if cfg.n < 1:
         raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
     run = find_run(cfg["from"])
-    out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    out = (
+        Path(cfg.out) if cfg.out is not None else run.outputs / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    )
     device = assemble.device(cfg.trainer)
     own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
     asked = asked_for(cfg, own, denoiser.condition)

@@ -17,7 +17,7 @@ from difflab.data.images import Images
 from difflab.denoiser import Denoise, Denoiser
 from difflab.guidance import Snapshots
 from difflab.metrics.protocol import Entry
-from difflab.runs import Run, find_run, is_of_a_run, user_path
+from difflab.runs import Run, find_run, is_of_a_run, run_path
 from difflab.weights import load_denoiser, snapshots_of
 
 Batch = UInt8[Tensor, "b c h w"]
@@ -116,7 +116,7 @@ def open_source(cfg: DictConfig, device: torch.device, shape: Sequence[int] | No
     """
     from difflab.picture_sets import open_pictures
 
-    path = user_path(cfg["from"])
+    path = run_path(cfg["from"])
     if is_of_a_run(path):
         return RunSource(find_run(cfg["from"]), cfg, device)
     return open_pictures(path, f"from={cfg['from']}", shape, cfg.resize, cfg.seed)
