@@ -4,6 +4,7 @@ import copy
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -87,7 +88,7 @@ class Letters:
 
     def __call__(self, captions: Sequence[str]) -> tuple[Float32[Tensor, "b n e"], Bool[Tensor, "b n"]]:
         self.asked += captions
-        rows = [torch.tensor([[float(ord(c)), 1.0] for c in caption]) for caption in captions]
+        rows = [torch.tensor([[float(ord(c)), 1.0] for c in caption]).reshape(-1, 2) for caption in captions]
         mask = torch.tensor([[i < len(row) for i in range(max(map(len, rows)))] for row in rows])
         return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True), mask
 
@@ -144,36 +145,36 @@ def test_a_damaged_cache_is_made_again(cache: Path, caplog: pytest.LogCaptureFix
 
 def test_only_the_projection_is_saved_and_trained() -> None:
     torch.manual_seed(0)
-    text = TextFrozen(Letters(), vector=6, tokens=4, channels=0, dropout=0.1)
+    text = TextFrozen(Letters(), {"vector": 6, "tokens": 4}, dropout=0.1)
     assert set(text.state_dict()) == {
         "whole", "norm.weight", "norm.bias", "each.weight", "each.bias", "pool.weight", "pool.bias",
     }  # fmt: skip
-    told = text(text.of_captions(["ab", "c"]))
+    told = text(text.ask(["ab", "c"]))
     (told.vector.sum() + told.tokens.sum()).backward()
     assert all(p.grad is not None and p.grad.any() for p in text.parameters())
 
 
 def test_an_empty_prompt_is_no_condition() -> None:
     torch.manual_seed(0)
-    text = TextFrozen(Letters(), vector=6, tokens=4, channels=0, dropout=0.1)
-    given = text.of_captions(["abc", " ", "a"])
+    text = TextFrozen(Letters(), {"vector": 6, "tokens": 4}, dropout=0.1)
+    given = text.ask(["abc", "", "a"])
     assert given.null.tolist() == [False, True, False]
     vector, tokens, mask, _ = text(given)
     assert mask.sum(1).tolist() == [4, 1, 2]
     assert (tokens[~mask] == 0).all()
-    nothing = text(text.null(2, given.values))
+    nothing = text(text.null(2))
     assert torch.equal(nothing.vector[0], vector[1])
     assert torch.equal(nothing.tokens[0, 0], tokens[1, 0])
     assert nothing.mask.tolist() == [[True], [True]]
-    dropped = text(given._replace(null=torch.ones(3, dtype=torch.bool)))
+    dropped = text(replace(given, null=torch.ones(3, dtype=torch.bool)))
     assert torch.equal(dropped.vector, vector[[1, 1, 1]])
     assert dropped.mask.sum(1).tolist() == [1, 1, 1]
 
 
 def test_a_caption_means_the_same_in_any_batch() -> None:
     torch.manual_seed(0)
-    text = TextFrozen(Letters(), vector=6, tokens=4, channels=0, dropout=0.1)
-    alone, both = text(text.of_captions(["ab"])), text(text.of_captions(["ab", "abcdef"]))
+    text = TextFrozen(Letters(), {"vector": 6, "tokens": 4}, dropout=0.1)
+    alone, both = text(text.ask(["ab"])), text(text.ask(["ab", "abcdef"]))
     torch.testing.assert_close(alone.vector[0], both.vector[0])
     torch.testing.assert_close(alone.tokens[0], both.tokens[0, :3])
 

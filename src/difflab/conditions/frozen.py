@@ -1,46 +1,42 @@
 """Text read by a frozen encoder: of the condition only a projection is trained, and only that is saved."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from difflab.conditions.base import Condition, Given, Told
+from difflab.conditions.base import Given, Told
 from difflab.conditions.encoded import Encoded
 from difflab.conditions.encoders import Encoder
+from difflab.conditions.text import Text
 from difflab.progress import images_bar
 
 
-class TextFrozen(Condition):
+class TextFrozen(Text):
     """A caption as a vector, the projected mean of its tokens, and as tokens: one that is learned, then its own.
 
     What is given are the encoder's tokens themselves, with rows of zeros after the last. A row without a condition has
-    none, which leaves the learned token and the learned bias of the vector; so has an empty prompt.
+    none, which leaves the learned token and the learned bias of the vector.
     """
 
-    def __init__(self, encoder: Encoder, vector: int, tokens: int, channels: int, dropout: float) -> None:
-        super().__init__()
-        self.encoded, self.dropout = Encoded(encoder), dropout
+    def __init__(self, encoder: Encoder, told: Mapping[str, int], dropout: float) -> None:
+        super().__init__(told, dropout)
+        self.encoded = Encoded(encoder)
         self.norm = nn.LayerNorm(encoder.width)  # T5's tokens have a few numbers that dwarf all others
-        self.each, self.pool = nn.Linear(encoder.width, tokens), nn.Linear(encoder.width, vector)
-        self.whole = nn.Parameter(torch.randn(tokens))
+        self.each = nn.Linear(encoder.width, self.widths.tokens)
+        self.pool = nn.Linear(encoder.width, self.widths.vector)
+        self.whole = nn.Parameter(torch.randn(self.widths.tokens))
 
-    def prepare(self, captions: Iterable[str]) -> None:
-        """Read the captions of a training set beforehand, once for all runs."""
+    def prepare(self, captions: Sequence[str]) -> None:
         self.encoded.prepare(captions, images_bar)
 
-    def of_batch(self, batch: dict[str, Any]) -> Given:
-        return self.of_captions(batch["caption"])
+    def read(self, captions: Sequence[str]) -> Float[Tensor, "b n e"]:
+        return self.encoded(captions)
 
-    def of_captions(self, captions: Sequence[str]) -> Given:
-        null = torch.tensor([not caption.strip() for caption in captions])
-        return Given(self.encoded(captions).masked_fill(null[:, None, None], 0.0), null)
-
-    def null(self, n: int, like: Tensor) -> Given:
-        values = torch.zeros(n, 0, self.norm.normalized_shape[0], device=like.device)
-        return Given(values, torch.ones(n, dtype=torch.bool, device=like.device))
+    def null(self, n: int) -> Given:
+        values = torch.zeros(n, 0, self.encoded.encoder.width)
+        return Given(values, torch.ones(n, dtype=torch.bool), [""] * n)
 
     def forward(self, given: Given) -> Told:
         values: Float[Tensor, "b n e"] = given.values.masked_fill(given.null[:, None, None], 0.0)
