@@ -1,8 +1,11 @@
 """Captions as numbers: any word has some, and the same ones everywhere."""
 
+import json
+
 import torch
 
 from difflab.conditions.ngrams import ngrams_of, numbers, words_of
+from difflab.files import embedded_dir
 
 
 def of(caption: str, words: int = 4, ngrams: int = 12, buckets: int = 1000) -> torch.Tensor:
@@ -55,3 +58,18 @@ def test_numbers_are_rows_of_the_table() -> None:
     found = numbers(["cat with tears of joy", "crying pumpkin"], 8, 16, buckets=7)
     assert found.max() <= 7
     assert set(found.flatten().tolist()) == set(range(8))
+
+
+def test_held_out_emoji_need_an_open_vocabulary() -> None:
+    """The figures of docs/control.md and docs/decisions.md."""
+    rows = json.loads((embedded_dir() / "emoji" / "emoji.json").read_text())
+    names = {split: {row["name"] for row in rows if row["split"] == split} for split in ("train", "val")}
+    known = {word for name in names["train"] for word in words_of(name)}
+    parts = {part for word in known for part in ngrams_of(word)}
+    with_new = [name for name in names["val"] if not known >= set(words_of(name))]
+    new = {word for name in with_new for word in words_of(name)} - known
+    assert (len(names["val"]), len(with_new), len(new)) == (193, 115, 123)
+    assert sum(bool(parts & set(ngrams_of(word))) for word in new) == 117
+    everything = known | new
+    assert len({part for word in everything for part in ngrams_of(word)}) == 9998
+    assert max(len(ngrams_of(word)) for word in everything) == 32
