@@ -16,6 +16,8 @@ from difflab.errors import DifflabError
 class Text(Condition):
     """A caption without a letter or a digit is no condition; so is an empty prompt."""
 
+    asked_by = "prompt"
+
     @abstractmethod
     def read(self, captions: Sequence[str]) -> Shaped[Tensor, "b ..."]:
         """What `forward` is given of each caption; a function of the caption alone."""
