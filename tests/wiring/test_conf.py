@@ -31,7 +31,7 @@ def options(*groups: str) -> list[str]:
 
 
 def small(experiment: str) -> list[str]:
-    """Small pictures, captioned where the experiment reads captions, and a small network that learns what its own does."""
+    """Small pictures, captioned where the experiment reads them, and a small network that learns what its own does."""
     cfg = compose("train", [f"experiment={experiment}"])
     data = ["data.shape=[3,16,16]"] if cfg.data.get("tags") else ["data=fashion_mini", "data.shape=[1,16,16]"]
     return [*data, "net=unet_tiny", f"net.learn_variance={str(cfg.net.learn_variance).lower()}", "grid.steps=3"]

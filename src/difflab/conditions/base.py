@@ -86,7 +86,7 @@ class Condition(nn.Module, ABC):
     def ask(self, words: Sequence[str]) -> Given:
         """What a user asks for, a row each; "" is no condition. Raises DifflabError for what it does not know."""
 
-    def prepare(self, captions: Sequence[str]) -> None:  # noqa: B027 - most have nothing to prepare
+    def prepare(self, captions: Sequence[str]) -> None:
         """Be ready for these captions, all that training may read."""
 
     @abstractmethod
