@@ -10,7 +10,6 @@ from omegaconf import DictConfig
 
 from difflab import assemble
 from difflab.conditions.asked import Each
-from difflab.conditions.none import NoCondition
 from difflab.data.images import Images
 from difflab.data.module import ImageData
 from difflab.errors import DifflabError
@@ -53,7 +52,7 @@ def main(cfg: DictConfig) -> Path:
 
 def check(cfg: DictConfig, run: Run) -> None:
     """Raises DifflabError for a run of which nothing can be asked, and for a guidance without a scale."""
-    if assemble.describe(run.read_config().condition).startswith(NoCondition.__name__):
+    if not assemble.has_condition(run.read_config()):
         raise DifflabError(
             f"from={cfg['from']}: the run has no condition, so that nothing was asked of it; train one with "
             "condition=label or condition=text_learned"

@@ -143,6 +143,13 @@ def test_a_damaged_cache_is_made_again(cache: Path, caplog: pytest.LogCaptureFix
     assert file.read_bytes() == whole
 
 
+def test_a_prompt_that_was_sampled_may_be_trained_upon() -> None:
+    text = TextFrozen(Letters(), {"vector": 6, "tokens": 4}, dropout=0.1)
+    with torch.inference_mode():
+        text.ask(["ab"])
+    text(text.ask(["ab"])).vector.sum().backward()
+
+
 def test_only_the_projection_is_saved_and_trained() -> None:
     torch.manual_seed(0)
     text = TextFrozen(Letters(), {"vector": 6, "tokens": 4}, dropout=0.1)

@@ -81,5 +81,7 @@ def test_unseen_words_are_near_their_relatives() -> None:
 def test_words_that_cannot_be_read_are_refused(text: TextLearned) -> None:
     with pytest.raises(DifflabError, match=r"prompt=\?!: there is no letter and no digit in it"):
         text.ask(["cat", "?!"])
+    with pytest.raises(DifflabError, match=r"condition\.told\.tokens=9 is not a multiple of condition\.heads=2"):
+        TextLearned({"vector": 4, "tokens": 9}, dropout=0.0, layers=1, heads=2, words=4, ngrams=4, buckets=8)
     with pytest.raises(DifflabError, match=r"needs captions, .* such as data=emoji"):
         text.of_batch({"x0": torch.zeros(2, 1, 4, 4)})

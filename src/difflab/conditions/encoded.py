@@ -66,8 +66,8 @@ class Encoded:
             for start in range(0, len(captions), BATCH):
                 part = captions[start : start + BATCH]
                 tokens, mask = self.encoder(part)
-                # Clones, as a view would keep the whole batch; and out of inference mode, to be trained upon.
-                own = (row[there].clone() for row, there in zip(tokens, mask, strict=True))
+                with torch.inference_mode(False):  # whoever asks first: they may be trained upon later
+                    own = [row[there].clone() for row, there in zip(tokens, mask, strict=True)]
                 self._known.update(zip(part, own, strict=True))
                 advance(len(part))
 

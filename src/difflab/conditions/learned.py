@@ -11,6 +11,7 @@ from torch.nn.functional import scaled_dot_product_attention
 from difflab.conditions.base import Given, Told
 from difflab.conditions.ngrams import numbers
 from difflab.conditions.text import Text
+from difflab.errors import DifflabError
 
 Words = Float[Tensor, "b n e"]
 
@@ -35,6 +36,10 @@ class TextLearned(Text):
     ) -> None:
         super().__init__(told, dropout)
         width = self.widths.tokens
+        if width < 1 or width % heads:
+            raise DifflabError(
+                f"condition.told.tokens={width} is not a multiple of condition.heads={heads}: change one"
+            )
         self.words, self.ngrams, self.buckets = words, ngrams, buckets
         self.embed = nn.EmbeddingBag(buckets + 1, width, mode="mean", padding_idx=0)
         self.whole = nn.Parameter(torch.randn(width))

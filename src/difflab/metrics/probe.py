@@ -1,6 +1,5 @@
 """A linear probe: what a picture shows, read from its features by a classifier trained on real pictures."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
@@ -35,8 +34,7 @@ class Probe:
 def fit(features: Float32[Tensor, "n d"], labels: Int64[Tensor, " n"], classes: int) -> Probe:
     """Ridge regression of the classes' indicators on standardised features, its intercept without a penalty.
 
-    The penalty is the one of PENALTIES with which most pictures are recognised when left out. Leaving out needs no
-    second fit: the residual of picture i grows by 1 / (1 - h_i), h its leverage (Allen 1974, PRESS).
+    The penalty is the one of PENALTIES with which most pictures are recognised when left out.
     Raises DifflabError for a class without a picture, or pictures of one class.
     """
     counts = labels.bincount(minlength=classes)
@@ -44,30 +42,44 @@ def fit(features: Float32[Tensor, "n d"], labels: Int64[Tensor, " n"], classes: 
         raise DifflabError(f"a probe of {classes} classes needs pictures of each: here are {counts.tolist()}")
     mean, std = features.mean(0, dtype=torch.float64), features.double().std(0)
     scale = torch.where(std > 0, 1 / std, 0.0)
-    shares = counts.double() / len(labels)
-    x = (features.double() - mean) * scale
-    values, vectors = torch.linalg.eigh(gram(x))
-    target = vectors.T @ (x.T @ (one_hot(labels, classes).double() - shares))
-    right = sum(_right_when_left_out(x, labels, shares, values.clamp(min=0), vectors, target))
-    best = int(torch.as_tensor(right).argmax())
-    weight = scale[:, None] * (vectors @ (target / (values.clamp(min=0) + PENALTIES[best])[:, None]))
-    return Probe(weight, shares - mean @ weight, PENALTIES[best].item(), float(right[best]) / len(labels))
+    ridge = _Ridge.of((features.double() - mean) * scale, labels, counts.double() / len(labels))
+    right = ridge.right_when_left_out()
+    best = int(right.argmax())
+    weight = scale[:, None] * ridge.weight(PENALTIES[best])
+    return Probe(weight, ridge.shares - mean @ weight, PENALTIES[best].item(), right[best].item() / len(labels))
 
 
-def _right_when_left_out(
-    x: Float64[Tensor, "n d"],
-    labels: Int64[Tensor, " n"],
-    shares: Float64[Tensor, " k"],
-    values: Float64[Tensor, " d"],
-    vectors: Float64[Tensor, "d d"],
-    target: Float64[Tensor, "d k"],
-) -> Iterator[Float64[Tensor, " p"]]:
-    """How many pictures each of the PENALTIES recognises, a part of the rows at a time."""
-    shrunk = 1 / (values + PENALTIES[:, None])  # p d
-    for part, own in zip(x.split(ROWS), labels.split(ROWS), strict=True):
-        z = part @ vectors
-        leverage = z.square() @ shrunk.T + 1 / len(x)  # b p
-        fitted = torch.stack([(z * by) @ target for by in shrunk], dim=1) + shares  # b p k
-        y = one_hot(own, len(shares)).double()[:, None]
-        seen = (y - (y - fitted) / (1 - leverage)[..., None]).argmax(-1)
-        yield (seen == own[:, None]).double().sum(0)
+@dataclass(frozen=True)
+class _Ridge:
+    """Every penalty's regression at once, in the basis of the features' Gram matrix."""
+
+    x: Float64[Tensor, "n d"]  # of mean 0
+    labels: Int64[Tensor, " n"]
+    shares: Float64[Tensor, " k"]  # of the classes: the intercept
+    values: Float64[Tensor, " d"]
+    vectors: Float64[Tensor, "d d"]
+    target: Float64[Tensor, "d k"]
+
+    @staticmethod
+    def of(x: Float64[Tensor, "n d"], labels: Int64[Tensor, " n"], shares: Float64[Tensor, " k"]) -> "_Ridge":
+        values, vectors = torch.linalg.eigh(gram(x))
+        target = vectors.T @ (x.T @ (one_hot(labels, len(shares)).double() - shares))
+        return _Ridge(x, labels, shares, values.clamp(min=0), vectors, target)
+
+    def weight(self, penalty: Float64[Tensor, ""]) -> Float64[Tensor, "d k"]:
+        return self.vectors @ (self.target / (self.values + penalty)[:, None])
+
+    def right_when_left_out(self) -> Float64[Tensor, " p"]:
+        """How many pictures each of the PENALTIES recognises when trained on all others.
+
+        That needs no second fit: the residual of picture i grows by 1 / (1 - h_i), h its leverage (PRESS, Allen 1974).
+        """
+        shrunk, right = 1 / (self.values + PENALTIES[:, None]), torch.zeros_like(PENALTIES)  # p d, p
+        for part, own in zip(self.x.split(ROWS), self.labels.split(ROWS), strict=True):
+            z = part @ self.vectors
+            leverage = z.square() @ shrunk.T + 1 / len(self.x)  # b p
+            fitted = torch.stack([(z * by) @ self.target for by in shrunk], dim=1) + self.shares  # b p k
+            y = one_hot(own, len(self.shares)).double()[:, None]
+            seen = (y - (y - fitted) / (1 - leverage)[..., None]).argmax(-1)
+            right += (seen == own[:, None]).double().sum(0)
+        return right
