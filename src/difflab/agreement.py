@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> Path:
     seen = Seen.by(extractor(cfg, assemble.device(cfg.trainer)), data, images_bar)
     found = {scale: of_samples(cfg, run, seen, held_out, scale) for scale in cfg.scales}
     real = of_real(seen)
-    out = Path(cfg.out) if cfg.out else run.path / "agreement" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
+    out = Path(cfg.out) if cfg.out else run.outputs / "agreement" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
     figures, drawn = [*(figure for one in found.values() for figure in one), *real], curves(found, real)
     said = [str(curve) for curve in drawn]
     write_json(
