@@ -103,7 +103,7 @@ def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConf
 
 
 def of_the_task(overrides: list[str], task: str | None) -> list[str]:
-    """`strength=0.7` as `task.strength=0.7`: a number of the task without its group. Raises DifflabError for no task."""
+    """A number of the task without its group, strength=0.7, as task.strength=0.7. Raises DifflabError for no task."""
     if task is None:
         options = ", ".join(sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml")))
         raise DifflabError(f"task= is missing: it is one of {options}")

@@ -50,7 +50,8 @@ def main(cfg: DictConfig) -> Path:
     out = Path(cfg.out) if cfg.out is not None else run.path / "edited" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     for i, result in enumerate(results):
         save_png(out / f"{i:06d}.png", result)
-    save_png(out / "sheet.png", edited.sheet(title, below, edit.beside, results))
+    begins = {task.begins_as: way[0][0]} if task.begins_as is not None else {}
+    save_png(out / "sheet.png", edited.sheet(title, below, {**edit.beside, **begins}, results))
     save_gif(out / "film.gif", edited.film(results.unsqueeze(1) if task.is_a_film else way))
     write_json(out / "edit.json", finite(about))
     for name, value in figures.items():

@@ -73,7 +73,9 @@ class PictureFile:
         if channels == 3 and picture.mode.split(";")[0] in GREY_MODES:
             raise DifflabError(f"{self.said} is grey, and the task takes colour: set convert=true to take it as it is")
         if channels == 1 and not _is_grey(picture):
-            raise DifflabError(f"{self.said} is in colour, and the task takes grey: set convert=true to drop the colour")
+            raise DifflabError(
+                f"{self.said} is in colour, and the task takes grey: set convert=true to drop the colour"
+            )
 
 
 def read_mask(file: PictureFile, image: PictureFile, shape: Sequence[int], resize: str | None) -> Bool[Tensor, "h w"]:

@@ -33,11 +33,13 @@ class Task(ABC):
     """A way to use a run on pictures.
 
     needs: the inputs it can't do without. may_have: those it takes besides.
-    is_a_film: its results are the frames of one.
+    begins_as: how the first state of the way is called on the sheet; None: it is not shown.
+    is_a_film: the results are the frames of one.
     """
 
     needs: ClassVar[Sequence[str]] = ("image",)
     may_have: ClassVar[Sequence[str]] = ()
+    begins_as: ClassVar[str | None] = None
     is_a_film: ClassVar[bool] = False
 
     def count(self, n: int | None) -> int:

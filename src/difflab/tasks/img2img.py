@@ -1,6 +1,5 @@
 """Versions of a picture: noised part of the way and brought back."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -8,7 +7,7 @@ from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
-from difflab.rng import SampleNoise
+from difflab.samplers import Noise
 from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
 
 
@@ -20,6 +19,8 @@ class Img2Img(Task):
     """
 
     strength: int | float
+
+    begins_as: ClassVar[str | None] = "noised"
 
     def __post_init__(self) -> None:
         if not 0 <= self.strength <= 1:
@@ -46,7 +47,7 @@ def noised(plain: Generation, image: Picture, strength: int | float) -> Generati
     first = len(plain.nodes) - round(strength * len(plain.nodes))
     nodes = Nodes(plain.nodes.alpha[first:], plain.nodes.sigma[first:])
 
-    def start(denoise: Denoise, noise: SampleNoise, like: Pictures) -> Pictures:
+    def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
         return nodes.alpha[0] * as_model(image).to(like) + nodes.sigma[0] * noise(like)
 
     return replace(plain, nodes=nodes, start=start)

@@ -1,20 +1,25 @@
 """From one picture to another, along the noise that they come from."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, UInt8
 from torch import Tensor
 
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation, Start
+from difflab.grids import Nodes
+from difflab.pixels import to_model
 from difflab.rng import SampleNoise
 from difflab.samplers import pure_noise
-from difflab.tasks.base import Edit, Inputs, Task, as_model, check_deterministic
+from difflab.tasks.base import Edit, Inputs, Task, check_deterministic
 from difflab.tasks.invert import inverted
+
+Ends = Callable[[Denoise, Tensor], Tensor]
+"""(denoise, a picture like those wanted) -> the two states at the first node."""
 
 
 @dataclass(frozen=True)
@@ -43,29 +48,27 @@ class Interpolate(Task):
     def __call__(self, plain: Generation, given: Inputs) -> Edit:
         check_deterministic(plain, "task=interpolate")
         if given.image is None and given.to is None:
-            return Edit(replace(plain, start=self._between(self._samples(plain))), {})
+            return Edit(replace(plain, start=self._between(_of_seeds(plain.nodes, self.seeds))), {})
         if given.image is None or given.to is None:
             raise DifflabError("task=interpolate goes from image= to to=: name both, or neither for task.seeds=[0,1]")
-        ends = torch.cat([as_model(given.image), as_model(given.to)])
-        found = self._between(lambda denoise, like: inverted(denoise, plain.nodes, ends.to(like)))
+        found = self._between(_of_pictures(plain.nodes, torch.stack([given.image, given.to])))
         return Edit(replace(plain, start=found), {"from": given.image, "to": given.to})
 
-    def _samples(self, plain: Generation) -> Any:
-        """What `difflab sample` begins with: the first picture of each seed."""
-
-        def ends(denoise: Denoise, like: Pictures) -> Pictures:
-            one = like[:1]
-            return torch.cat([pure_noise(plain.nodes, SampleNoise(seed, [0]), one) for seed in self.seeds])
-
-        return ends
-
-    def _between(self, ends: Any) -> Start:
+    def _between(self, ends: Ends) -> Start:
         def start(denoise: Denoise, noise: SampleNoise, like: Pictures) -> Pictures:
-            first, last = ends(denoise, like)
-            shares = torch.tensor(noise.indices) / (self.frames - 1)
-            return torch.stack([slerp(first, last, share.item()) for share in shares])
+            first, last = ends(denoise, like[:1])
+            return torch.stack([slerp(first, last, i / (self.frames - 1)) for i in noise.indices])
 
         return start
+
+
+def _of_seeds(nodes: Nodes, seeds: Sequence[int]) -> Ends:
+    """Where `difflab sample` begins the first picture of each seed."""
+    return lambda denoise, one: torch.cat([pure_noise(nodes, SampleNoise(seed, [0]), one) for seed in seeds])
+
+
+def _of_pictures(nodes: Nodes, images: UInt8[Tensor, "2 c h w"]) -> Ends:
+    return lambda denoise, one: inverted(denoise, nodes, to_model(images).to(one))
 
 
 def slerp(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:

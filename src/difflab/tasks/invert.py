@@ -1,7 +1,7 @@
 """The noise that a picture comes from: the deterministic way, walked up."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Any, ClassVar
 
 from jaxtyping import Float, UInt8
@@ -11,10 +11,9 @@ from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
-from difflab.rng import SampleNoise
-from difflab.samplers import heun
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model, check_deterministic
 from difflab.pixels import to_model
+from difflab.samplers import Noise, heun
+from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model, check_deterministic
 
 STARTS = 10  # evaluations for the state at the last noisy node
 
@@ -22,6 +21,13 @@ STARTS = 10  # evaluations for the state at the last noisy node
 @dataclass(frozen=True)
 class Invert(Task):
     """The picture walked up to its noise and down again: what comes back, and how near it is."""
+
+    begins_as: ClassVar[str | None] = "its noise"
+
+    def count(self, n: int | None) -> int:
+        if n is not None and n > 1:
+            raise DifflabError(f"n={n}: task=invert has one result, since it draws no noise; leave n out")
+        return 1
 
     def __call__(self, plain: Generation, given: Inputs) -> Edit:
         assert given.image is not None
@@ -39,7 +45,7 @@ def inverting(plain: Generation, image: Picture, under: Denoise | None = None) -
     Another one is prompt-to-edit: the noise that the old words make the picture of, and the new words on the way down.
     """
 
-    def start(denoise: Denoise, noise: SampleNoise, like: Pictures) -> Pictures:
+    def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
         found = inverted(under or denoise, plain.nodes, as_model(image).to(like))
         return found.expand_as(like)
 
@@ -53,9 +59,8 @@ def inverted(denoise: Denoise, nodes: Nodes, x0: Pictures) -> Pictures:
     """
     x = before_the_last_step(denoise, nodes, x0)
     up = Nodes(nodes.alpha[:-1].flip(0), nodes.sigma[:-1].flip(0))
-    for x, _ in heun(denoise, x, up, lambda like: like):
-        pass
-    return x
+    *_, top = chain([x], (step.x for step in heun(denoise, x, up, lambda like: like)))
+    return top
 
 
 def before_the_last_step(denoise: Denoise, nodes: Nodes, x0: Pictures) -> Pictures:

@@ -24,7 +24,7 @@ from difflab.generation import Start
 from difflab.grids import Nodes
 from difflab.guidance import Guidance
 from difflab.pixels import to_uint8
-from difflab.rng import SampleNoise
+from difflab.samplers import Noise
 
 
 class Measurement(ABC):
@@ -80,10 +80,10 @@ class ChannelMean(Measurement):
 
 @dataclass(frozen=True)
 class Consistency(Guidance):
-    """Every guess made to measure `y`, which is one measurement for all rows."""
+    """Every guess made to measure `y`: one measurement for all rows, or one each."""
 
     measure: Measurement
-    y: Float[Tensor, "1 k h w"]
+    y: Float[Tensor, "#b k h w"]
 
     def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         # In this order what is measured by single pixels is exactly y.
@@ -92,7 +92,7 @@ class Consistency(Guidance):
     def start(self, nodes: Nodes) -> Start:
         """Pure noise on what is known: alpha A+ y + sigma noise."""
 
-        def start(denoise: Denoise, noise: SampleNoise, like: Pictures) -> Pictures:
+        def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
             return nodes.alpha[0] * self.measure.inverse(self.y.to(like)) + nodes.sigma[0] * noise(like)
 
         return start

@@ -55,8 +55,8 @@ def _checked_window(window: Sequence[int], canvas: Sequence[int]) -> tuple[int, 
     (h, w), (height, width) = window, canvas
     if height < h or width < w:
         raise DifflabError(
-            f"the canvas of {width}x{height} is smaller than the run's pictures of {w}x{h}: add more pixels with task.left, "
-            "task.right, task.top and task.bottom"
+            f"the canvas of {width}x{height} is smaller than the run's pictures of {w}x{h}: add more "
+            "pixels with task.left, task.right, task.top and task.bottom"
         )
     return h, w
 

@@ -5,14 +5,14 @@ from dataclasses import dataclass, replace
 
 from difflab.errors import DifflabError
 from difflab.generation import Generation
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
 from difflab.pixels import to_uint8
+from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
 from difflab.tasks.measurements import AreaAverage, ChannelMean, Consistency, Measurement
 
 
 @dataclass(frozen=True)
 class Upscale(Task):
-    """A picture `factor` times as high and wide, whose squares of factor x factor pixels have the given ones as mean."""
+    """A picture `factor` times as high and wide, whose squares of pixels have the given pixels as their means."""
 
     factor: int
 
@@ -40,7 +40,7 @@ class Colorize(Task):
     def image_shape(self, shape: Sequence[int]) -> tuple[int, int | None, int | None]:
         c, h, w = shape
         if c == 1:
-            raise DifflabError("task=colorize: the run makes grey pictures; take a run in colour, such as of data=emoji")
+            raise DifflabError("task=colorize: the run makes grey pictures; take one in colour, as of data=emoji")
         return 1, h, w
 
     def __call__(self, plain: Generation, given: Inputs) -> Edit:
