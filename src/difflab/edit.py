@@ -1,5 +1,6 @@
 """difflab edit: use a run on a picture: fill, extend, vary, invert, interpolate, upscale, colorize."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -40,24 +41,34 @@ def main(cfg: DictConfig) -> Path:
     edit = task(plain, given)
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     way, results = made(edit, denoiser.to(device), cfg, n, device)
-    figures = task.figures(given, results)
     about = _protocol(cfg, run, checkpoint["nimg"], edit.generation, denoiser.learns_variance) | {
         "n": len(results),
         "inputs": {name: {"path": file.name, "sha256": file_digest(file.path)} for name, file in files.items()},
-        "figures": figures,
+        "figures": task.figures(given, results),
     }
-    title, below = about["task"].removesuffix("()"), f"{about['sampler']}, {run.path.parent.name}/{run.path.name}"
     out = Path(cfg.out) if cfg.out is not None else run.path / "edited" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    for i, result in enumerate(results):
-        save_png(out / f"{i:06d}.png", result)
-    begins = {task.begins_as: way[0][0]} if task.begins_as is not None else {}
-    save_png(out / "sheet.png", edited.sheet(title, below, {**edit.beside, **begins}, results))
-    save_gif(out / "film.gif", edited.film(results.unsqueeze(1) if task.is_a_film else way))
-    write_json(out / "edit.json", finite(about))
-    for name, value in figures.items():
+    beside = {**edit.beside, task.begins_as: way[0][0]} if task.begins_as is not None else edit.beside
+    frames = [*results.split(1)] if task.is_a_film else way
+    write(out, about, edited.sheet(*_words(about), beside, results), results, frames)
+    for name, value in about["figures"].items():
         print(f"{name}: {value:.4g}")
     print(f"edited: {out}")
     return out
+
+
+def write(
+    out: Path,
+    about: dict[str, Any],
+    sheet: UInt8[Tensor, "3 H W"],
+    results: UInt8[Tensor, "n c h w"],
+    frames: Sequence[UInt8[Tensor, "b c h w"]],
+) -> None:
+    """All files of an edit."""
+    for i, result in enumerate(results):
+        save_png(out / f"{i:06d}.png", result)
+    save_png(out / "sheet.png", sheet)
+    save_gif(out / "film.gif", edited.film(frames))
+    write_json(out / "edit.json", finite(about))
 
 
 def named_files(cfg: DictConfig) -> dict[str, PictureFile]:
@@ -122,3 +133,9 @@ def _protocol(cfg: DictConfig, run: Run, nimg: int, generation: Generation, lear
         **generation.protocol,
         "nfe": generation.nfe(learns_variance),
     }
+
+
+def _words(about: dict[str, Any]) -> tuple[str, str]:
+    """The title of the sheet, and the line below it."""
+    cost = "" if about["nfe"] is None else f"{about['nfe']} evaluations, "
+    return about["task"].removesuffix("()"), f"{cost}{about['nimg']:,} images of training"

@@ -17,7 +17,7 @@ FRAME = 200  # the grey of a line around each picture, so that a white one has a
 
 def sheet(
     title: str, below: str, beside: Mapping[str, UInt8[Tensor, "c h w"]], results: UInt8[Tensor, "n c h w"]
-) -> UInt8[Tensor, "3 h w"]:
+) -> UInt8[Tensor, "3 H W"]:
     """What was given, by its name, and the results, or some spread evenly over them."""
     n, columns = len(results), min(len(results), AFTER)
     shown = torch.linspace(0, n - 1, columns).round().int().tolist()
@@ -28,6 +28,6 @@ def sheet(
     return page.render()
 
 
-def film(frames: Iterable[UInt8[Tensor, "b c h w"]]) -> list[UInt8[Tensor, "c h w"]]:
+def film(frames: Iterable[UInt8[Tensor, "b c h w"]]) -> list[UInt8[Tensor, "c H W"]]:
     """The frames enlarged, the results of each side by side."""
     return [grid(frame, scale=max(1, round(TILE / max(frame.shape[-2:])))) for frame in frames]

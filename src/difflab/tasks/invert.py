@@ -11,7 +11,6 @@ from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
-from difflab.pixels import to_model
 from difflab.samplers import Noise, heun
 from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model, check_deterministic
 
@@ -36,7 +35,8 @@ class Invert(Task):
 
     def figures(self, given: Inputs, results: UInt8[Tensor, "n c h w"]) -> dict[str, Any]:
         assert given.image is not None
-        return {"psnr_db": psnr(to_model(results[0]), to_model(given.image))}
+        off = rms(results[0].double() - given.image)
+        return {"psnr_db": psnr(off / 255), "rms_levels": off}
 
 
 def inverting(plain: Generation, image: Picture, under: Denoise | None = None) -> Generation:
@@ -75,6 +75,10 @@ def before_the_last_step(denoise: Denoise, nodes: Nodes, x0: Pictures) -> Pictur
     return x
 
 
-def psnr(a: Float[Tensor, "c h w"], b: Float[Tensor, "c h w"]) -> float:
-    """Peak signal-to-noise ratio in dB of values in -1..1; infinite for equal ones."""
-    return (10 * (4 / (a - b).double().square().mean()).log10()).item()
+def rms(x: Float[Tensor, "*shape"]) -> float:
+    return x.square().mean().sqrt().item()
+
+
+def psnr(off: float) -> float:
+    """Peak signal-to-noise ratio in dB of pictures that are `off` by a share of the range; infinite for equal ones."""
+    return -20 * math.log10(off) if off > 0 else math.inf
