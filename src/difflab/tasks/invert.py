@@ -1,5 +1,6 @@
 """The noise that a picture comes from: the deterministic way, walked up."""
 
+import math
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
