@@ -137,5 +137,6 @@ def _protocol(cfg: DictConfig, run: Run, nimg: int, generation: Generation, lear
 
 def _words(about: dict[str, Any]) -> tuple[str, str]:
     """The title of the sheet, and the line below it."""
-    cost = "" if about["nfe"] is None else f"{about['nfe']} evaluations, "
-    return about["task"].removesuffix("()"), f"{cost}{about['nimg']:,} images of training"
+    task, sampler, grid = (str(about[key]).partition("(")[0] for key in ("task", "sampler", "grid"))
+    cost = "" if about["nfe"] is None else f", {about['nfe']} evaluations"
+    return task, f"{sampler} on {grid}{cost}, {about['nimg']:,} images of training"

@@ -1,7 +1,12 @@
 """Tasks: a start, a grid and a denoiser wrapper, each proved on denoisers that are known exactly."""
 
+import importlib.util
 import math
+import sys
 from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from types import ModuleType
 
 import pytest
 import torch
@@ -186,6 +191,28 @@ def test_guidance_is_applied_before_what_is_known() -> None:
 def test_mask_that_fills_nothing_or_all_is_refused(mask: Tensor) -> None:
     with pytest.raises(DifflabError, match=r"the mask is (black|white) all over"):
         Inpaint()(plain(), Inputs(IMAGE, mask.bool()))
+
+
+def study() -> ModuleType:
+    """bench/inpainting.py."""
+    path = Path(__file__).parents[2] / "bench" / "inpainting.py"
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    assert spec is not None and spec.loader is not None
+    sys.modules[path.stem] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize(("name", "times_the_floor"), [("line", 4), ("ring", 5)])
+def test_time_travel_brings_the_fill_near_its_exact_distribution(name: str, times_the_floor: int) -> None:
+    """bench/inpainting.py has what more and shorter trips make of it."""
+    bench = study()
+    case = getattr(bench, name)()
+    errors = [bench.error(case, bench.filled(case, 50, 5, visits, 0, fills=1000)) for visits in (1, 2, 4, 8)]
+    floor = max(bench.error(case, bench.exact(case, seed, fills=1000)) for seed in range(5))
+    assert errors[0] > 0.1
+    assert all(after < before for before, after in pairwise(errors))
+    assert errors[-1] < min(errors[0] / 2.5, times_the_floor * floor)
 
 
 # --- large out of small, colour out of grey
