@@ -68,7 +68,7 @@ class PictureFile:
         return Decoder((channels, height, width), resize or "crop")(picture)
 
     def _check_mode(self, picture: Image.Image, channels: int) -> None:
-        if picture.has_transparency_data and picture.convert("RGBA").getextrema()[3] != (255, 255):
+        if _is_transparent(picture):
             raise DifflabError(f"{self.said} is transparent in places: set convert=true to put it on white")
         if channels == 3 and picture.mode.split(";")[0] in GREY_MODES:
             raise DifflabError(f"{self.said} is grey, and the task takes colour: set convert=true to take it as it is")
@@ -79,8 +79,15 @@ class PictureFile:
 
 
 def read_mask(file: PictureFile, image: PictureFile, shape: Sequence[int], resize: str | None) -> Bool[Tensor, "h w"]:
-    """Where a mask is white, made to fit as its picture is. Raises DifflabError for a mask of another size."""
+    """Where a mask is white, made to fit as its picture is.
+
+    Raises DifflabError for a mask of another size, or one that is transparent, which is neither black nor white.
+    """
     mask, picture = file.opened(), image.opened()
+    if _is_transparent(mask):
+        raise DifflabError(
+            f"{file.said} is transparent in places: save it without, white what is filled, black what stays"
+        )
     if mask.size != picture.size:
         raise DifflabError(
             f"{file.said} is {mask.width}x{mask.height} pixels, and {image.said} {picture.width}x{picture.height}: "
@@ -88,6 +95,10 @@ def read_mask(file: PictureFile, image: PictureFile, shape: Sequence[int], resiz
         )
     _, height, width = shape
     return file.read((1, height, width), resize, convert=True)[0] >= WHITE
+
+
+def _is_transparent(picture: Image.Image) -> bool:
+    return picture.has_transparency_data and picture.convert("RGBA").getextrema()[3] != (255, 255)
 
 
 def _is_grey(picture: Image.Image) -> bool:

@@ -174,6 +174,17 @@ def test_kept_pixels_are_bit_equal_with_every_sampler(name: str) -> None:
     assert (made[0] != made[1])[:, fill].any()
 
 
+@pytest.mark.parametrize("name", shipped("grid"))
+def test_every_grid_fills_holes_and_makes_versions(name: str) -> None:
+    grid = build({**OmegaConf.to_container(OmegaConf.load(conf_dir() / "grid" / f"{name}.yaml")), "steps": 8})
+    generation = plain(ddpm, grid)
+    (made,) = Inpaint()(generation, Inputs(IMAGE, ~KEEP)).generation.batches(LUMPS, 0, [0], 1)
+    assert torch.equal(made[0][:, KEEP], IMAGE[:, KEEP])
+    half = Img2Img(0.5)(generation, Inputs(IMAGE)).generation
+    assert len(list(half.states(LUMPS, 0, [0]))) == 1 + round(len(generation.nodes) / 2)
+    assert torch.isfinite(list(half.states(LUMPS, 0, [0]))[-1]).all()
+
+
 def test_kept_pixels_are_bit_equal_whatever_the_network_says() -> None:
     edit = Inpaint()(plain(ddpm), Inputs(IMAGE, ~KEEP))
     (made,) = edit.generation.batches(lambda x, alpha, sigma: x * math.nan, 0, [0], 1)
@@ -189,7 +200,7 @@ def test_guidance_is_applied_before_what_is_known() -> None:
 
 @pytest.mark.parametrize("mask", [torch.zeros(4, 6), torch.ones(4, 6)], ids=["nothing", "all"])
 def test_mask_that_fills_nothing_or_all_is_refused(mask: Tensor) -> None:
-    with pytest.raises(DifflabError, match=r"the mask is (black|white) all over"):
+    with pytest.raises(DifflabError, match=r"mask: it is (black|white) all over"):
         Inpaint()(plain(), Inputs(IMAGE, mask.bool()))
 
 

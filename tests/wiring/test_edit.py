@@ -182,6 +182,7 @@ def test_nfe_of_the_task_is_counted(smoke: Run, desk: Path) -> None:
         (["task=inpaint", "image=a.png", "mask=wide_mask.png"], ["wide_mask.png is 32x16", "a.png 16x16"]),
         (["task=inpaint", "image=a.png", "mask=black.png"], ["black all over"]),
         (["task=inpaint", "image=a.png", "mask=white.png"], ["white all over", "difflab sample"]),
+        (["task=inpaint", "image=a.png", "mask=glass.png"], ["mask=glass.png", "transparent"]),
         (["task=img2img", "image=gone.png"], ["image=gone.png", "no such file"]),
         (["task=img2img", "image=words.png"], ["image=words.png", "can't be read as a picture", "PNG"]),
         (["task=img2img", "image=."], ["image=.", "can't be read as a picture"]),

@@ -24,9 +24,9 @@ class Inpaint(Task):
     def __call__(self, plain: Generation, given: Inputs) -> Edit:
         assert given.image is not None and given.mask is not None
         if not given.mask.any():
-            raise DifflabError("the mask is black all over, so nothing would be filled: paint white what is to be new")
+            raise DifflabError("mask: it is black all over, so nothing would be filled; paint white what is to be new")
         if given.mask.all():
-            raise DifflabError("the mask is white all over, so nothing would be kept: `difflab sample` does that")
+            raise DifflabError("mask: it is white all over, so nothing would be kept; `difflab sample` does that")
         beside = {"before": given.image, "mask": as_picture(given.mask, given.image)}
         return Edit(keeping(plain, given.image, ~given.mask), beside)
 
