@@ -73,7 +73,7 @@ def write(
 
 def named_files(cfg: DictConfig) -> dict[str, PictureFile]:
     """The pictures that the command names. Raises DifflabError for one that can't be read."""
-    return {name: PictureFile(name, cfg[name]) for name in NAMES if cfg[name] is not None}
+    return {name: PictureFile(name, str(cfg[name])) for name in NAMES if cfg[name] is not None}
 
 
 def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cfg: DictConfig) -> Inputs:
@@ -94,9 +94,10 @@ def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cf
     return Inputs(**read, mask=read_mask(files["mask"], files["image"], shape, cfg.resize))
 
 
-def _count(task: Task, n: int | None) -> int:
-    if n is not None and n < 1:
-        raise DifflabError(f"n={n}: edit makes 1 result or more")
+def _count(task: Task, n: Any) -> int:
+    """How many results are made; a null of a configuration may become anything."""
+    if n is not None and not (isinstance(n, int) and n >= 1):
+        raise DifflabError(f"n={n}: the number of results is a whole number, 1 or more")
     return task.count(n)
 
 
