@@ -14,8 +14,8 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep sample edit evaluate likelihood novelty explain report compare dashboard doctor test test-all lint \
-	data-emoji bench
+.PHONY: help install train sweep sample edit evaluate likelihood novelty explain export report compare dashboard doctor test \
+	test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -58,6 +58,9 @@ likelihood: install ## bits per dimension of held-out pictures: make likelihood 
 
 explain: install ## draw what diffusion does: make explain ARGS="schedule=rectified", or of a run: make explain FROM=runs/...
 	$(DIFFLAB) explain $(if $(FROM),from=$(FROM)) $(ARGS)
+
+export: install ## a run to give away, without what only training needs: make export FROM=runs/... ARGS="out=DIR"
+	$(DIFFLAB) export from=$(FROM) $(ARGS)
 
 report: install ## an HTML page of a run, a sweep or several runs: make report FROM="RUN RUN"
 	$(DIFFLAB) report $(FROM) $(ARGS)

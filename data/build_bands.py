@@ -15,13 +15,15 @@ from difflab.runs import find_run
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("runs", nargs="+", metavar="RUN")
-    parser.add_argument("--out", type=Path, help="the file; data/bands/<experiment>.json where it is not named")
+    parser.add_argument(
+        "--out", type=Path, help="the file; data/bands/<experiment>-<images>.json where it is not named"
+    )
     args = parser.parse_args()
     try:
         band = band_file.content([find_run(name) for name in args.runs])
     except DifflabError as error:
         parser.error(str(error))
-    out = args.out or band_file.path_of(band["experiment"])
+    out = args.out or band_file.path_of(band["experiment"], band["total_nimg"])
     band_file.write(out, band)
     print(f"{out}: {len(band['curves'])} curves of {len(args.runs)} seeds, {out.stat().st_size / 1000:.1f} KB")
 

@@ -9,10 +9,11 @@ from functools import partial
 import torch
 from omegaconf import DictConfig
 
+from difflab.conditions.none import NoCondition
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
-from difflab.guidance import Snapshots
+from difflab.guidance import ClassifierFree, Guidance, Snapshots
 from difflab.instantiate import build
 from difflab.nfe import most_steps
 from difflab.objective import Objective, check_trainable
@@ -21,10 +22,10 @@ from difflab.rng import fold
 
 
 def denoiser(cfg: DictConfig) -> Denoiser:
-    """The network with its first weights, a function of train.seed."""
+    """The network and the condition with their first weights, a function of train.seed."""
     with _first_weights(cfg):
-        net = build(cfg.net)
-    return Denoiser(net, build(cfg.prediction), cfg.data.sigma_data)
+        net, condition = build(cfg.net), build(cfg.condition)
+    return Denoiser(net, build(cfg.prediction), cfg.data.sigma_data, condition)
 
 
 def objective(cfg: DictConfig) -> Objective:
@@ -66,16 +67,28 @@ def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generati
     """The sampler on its grid over the run's schedule, with the guidance.
 
     Raises DifflabError where the prediction can't recover x0 at one of the grid's nodes, the sampler needs a
-    variance that the network has not, or `snapshots` has not what the guidance needs.
+    variance that the network has not, `snapshots` has not what the guidance needs, or the run has no condition to
+    guide by.
     """
     schedule = build(cfg.schedule)
     nodes = build(cfg.grid).nodes(schedule)
     check_recoverable(build(cfg.prediction), schedule, nodes)
     guidance = build(cfg.guidance).bound(snapshots)
+    check_guides(guidance, cfg)
     draft = Generation(build(cfg.sampler), nodes, tuple(cfg.data.shape), {}, guidance)
     # By its own words, since it knows which snapshot a null has found.
     names = {"sampler": describe(cfg.sampler), "grid": describe(cfg.grid), "guidance": repr(guidance)}
     return replace(draft, protocol=names | {"nfe": draft.nfe(bool(cfg.net.get("learn_variance")))})
+
+
+def check_guides(guidance: Guidance, cfg: DictConfig) -> None:
+    """Refuse guidance away from the unconditional guess where there is no other. Raises DifflabError."""
+    has_none = cfg.get("condition") is None or _name(cfg.condition) == NoCondition.__name__
+    if type(guidance) is ClassifierFree and guidance.scale != 1 and has_none:
+        raise DifflabError(
+            f"guidance=classifier_free with scale={guidance.scale}: the run has no condition to guide by; train with "
+            "condition=label, or choose guidance=none"
+        )
 
 
 def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
@@ -118,7 +131,8 @@ def describe(node: DictConfig) -> str:
     for key in map(str, node):
         value = node[key]
         if not key.startswith("_"):
-            numbers.append(f"{key}={describe(value) if isinstance(value, DictConfig) else value}")
+            built = isinstance(value, DictConfig) and "_target_" in value
+            numbers.append(f"{key}={describe(value) if built else value}")
     return f"{_name(node)}({', '.join(numbers)})"
 
 

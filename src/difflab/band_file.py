@@ -1,4 +1,4 @@
-"""What the seeds of a reference band measured, and with what settings: data/bands/<experiment>.json."""
+"""What the seeds of a reference band measured, and with what settings: data/bands/<experiment>-<images>.json."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -15,7 +15,7 @@ from difflab.runs import Run, read_metrics, read_rows
 
 # What decides how a run trains. Seed, length, devices and precision do not: see bands.py on the length.
 TRAINING = (
-    "data", "net", "schedule", "prediction", "weighting", "times", "coupling", "objective", "optim",
+    "data", "net", "condition", "schedule", "prediction", "weighting", "times", "coupling", "objective", "optim",
     "train.batch_size", "train.grad_clip",
 )  # fmt: skip
 # What decides its figures besides: the average they are of, how samples are made and how they are measured.
@@ -28,9 +28,24 @@ MEASURED = (LOSSES, "proxy/fd_", "proxy/kid_", "figures/fd_", "figures/kid_")  #
 CELLS = 24  # of images a run, at most
 
 
-def path_of(experiment: str) -> Path:
-    """The file of an experiment's band, whether it is there or not."""
-    return embedded_dir() / "bands" / f"{experiment}.json"
+def path_of(experiment: str, total_nimg: int) -> Path:
+    """The file of the band of an experiment's runs of so many images, whether it is there or not."""
+    return _folder() / f"{experiment}-{total_nimg}.json"
+
+
+def contents_of(experiment: str) -> list[dict[str, Any]]:
+    """Of all bands of an experiment, the shortest runs first."""
+    found = [json.loads(path.read_text()) for path in _folder().glob(f"{experiment}-*.json")]
+    return sorted((band for band in found if band["experiment"] == experiment), key=lambda band: band["total_nimg"])
+
+
+def shipped() -> list[str]:
+    """The experiments that have a band."""
+    return sorted({path.stem.rpartition("-")[0] for path in _folder().glob("*.json")})
+
+
+def _folder() -> Path:
+    return embedded_dir() / "bands"
 
 
 def settings_of(cfg: DictConfig, keys: Sequence[str]) -> dict[str, Any]:

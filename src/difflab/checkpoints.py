@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
 
 from difflab.errors import DifflabError
 
@@ -23,3 +24,17 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
             f"({type(error).__name__}): copy it again, or train again from the run's config.yaml"
         ) from error
     return contents
+
+
+def load_model(path: Path) -> dict[str, Any]:
+    """What `difflab export` has written, as a checkpoint has it: nimg and ema, in float32.
+
+    Raises DifflabError for a file that is not whole.
+    """
+    try:
+        with safe_open(path, "pt") as file:
+            nimg = int(file.metadata()["nimg"])
+            average = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no mapping
+    except (SafetensorError, OSError, TypeError, KeyError, ValueError) as error:
+        raise DifflabError(f"{path} is not a whole model ({type(error).__name__}): copy it again") from error
+    return {"nimg": nimg, "ema": {k: v.float() if v.is_floating_point() else v for k, v in average.items()}}

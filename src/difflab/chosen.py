@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from difflab.errors import DifflabError
 from difflab.files import replacing
-from difflab.runs import Run, find_run, is_of_a_run, user_path
+from difflab.runs import Run, find_run, is_of_a_run, run_path
 
 GROUPS = ("sampler", "grid", "guidance")
 Nodes = dict[str, dict[str, Any]]
@@ -76,7 +76,7 @@ def _read(run: Run) -> dict[str, Any] | None:
 def announce(cfg: DictConfig) -> None:
     """Print one line where `cfg` samples from a run with what a sweep has chosen for it."""
     name = cfg.get("from")
-    if "sampler" not in cfg or name is None or not is_of_a_run(user_path(name)):
+    if "sampler" not in cfg or name is None or not is_of_a_run(run_path(name)):
         return
     run = find_run(name)
     chosen, nodes = chosen_by(run), default_nodes(run)

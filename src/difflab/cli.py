@@ -18,6 +18,7 @@ VERBS = {
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
+    "export": "a run to give away, without what only training needs: difflab export from=RUN out=DIR",
     "report": "one HTML file about a run, a sweep or several runs: difflab report RUN ... out=FILE.html",
     "compare": "what differs between runs, in settings, code and figures: difflab compare RUN_A RUN_B",
     "dashboard": "the project's W&B workspace as code: difflab dashboard entity=TEAM project=difflab",
@@ -83,7 +84,7 @@ def _dispatch(words: list[str], flags: set[str], at_once: int | None) -> int:
         return 0 if flags & {"--help", "-h"} else 2
     verb, *overrides = words
     if verb not in VERBS:
-        from difflab.conf_tree import near
+        from difflab.errors import near
 
         raise DifflabError(f"'{verb}' is not a verb of difflab{near(verb, VERBS)}: it knows {', '.join(VERBS)}")
     if "-m" in flags and verb not in SWEPT:

@@ -53,7 +53,7 @@ class Compared:
     @cached_property
     def figures(self) -> list[Figure]:
         """Its last evaluation's, else those of its end; none where it has neither."""
-        if any((self.run.path / "evaluations").glob("*.json")):
+        if any((self.run.outputs / "evaluations").glob("*.json")):
             return figures_at(str(self.run.path))
         return figures_at(str(self.run.result)) if self.result else []
 

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Entry, Figure, differences, in_words
-from difflab.runs import find_run, is_of_a_run, user_path
+from difflab.runs import find_run, is_of_a_run, run_path
 
 WIDTH = 150  # where no terminal says how wide it is
 
@@ -124,9 +124,9 @@ def _value(figure: Figure) -> str:
 
 def _file(name: str) -> Path:
     """A run's last evaluation, else its result.json; or the file itself."""
-    path = user_path(name)
+    path = run_path(name)
     if path.is_dir() and is_of_a_run(path):
         run = find_run(name, "against")
-        written = sorted((run.path / "evaluations").glob("*.json"), key=lambda file: file.stat().st_mtime)
+        written = sorted((run.outputs / "evaluations").glob("*.json"), key=lambda file: file.stat().st_mtime)
         return written[-1] if written else run.result
     return path

@@ -6,8 +6,8 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.conf_tree import leaves, near
-from difflab.errors import DifflabError
+from difflab.conf_tree import leaves
+from difflab.errors import DifflabError, near
 from difflab.files import conf_dir
 
 # Settings with a number that null switches off.

@@ -1,7 +1,5 @@
 """What conf/ holds, and a configuration as its dotted keys."""
 
-import difflib
-from collections.abc import Iterable
 from contextlib import suppress
 from typing import Any
 
@@ -38,9 +36,3 @@ def leaves(cfg: DictConfig, prefix: str = "") -> dict[str, Any]:
             else:
                 out[name] = cfg[key]
     return out
-
-
-def near(word: str, known: Iterable[str]) -> str:
-    """', did you mean X?' or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f", did you mean '{close[0]}'?" if close else ""

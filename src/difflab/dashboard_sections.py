@@ -34,6 +34,11 @@ def sections(figure: str) -> list[ws.Section]:
             _curve("|average - weights| / |weights|", "ema/distance", log=True),
         ]),
         _section("loss by noise level", [_matching("|x0 - x0_hat|^2 by logsnr", "^x0_mse/", log=True)], columns=1),
+        _section("on track", [
+            _curve("1 above, 0 inside, -1 below the reference band", "band/verdict"),
+            _matching("run and band, |x0 - x0_hat|^2 by logsnr", "^band/x0_mse/", log=True),
+            _matching("run and band, figures", "^band/(proxy|figures)/"),
+        ]),
         _section("samples", [_media("samples/grid"), wr.WeavePanelSummaryTable(table_name="samples/table")], columns=2),
         _section("films", [_media("films/reverse")], columns=2),
         _section("speed", [

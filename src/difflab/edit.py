@@ -11,6 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
+from difflab.conditions.asked import asked_for
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
@@ -27,6 +28,7 @@ from difflab.weights import load_denoiser, snapshots_of
 
 FILMED = 16  # results in the film
 NAMES = ("image", "mask", "to")
+WORDS = ("label", "prompt", "prompts")
 
 
 def main(cfg: DictConfig) -> Path:
@@ -36,17 +38,18 @@ def main(cfg: DictConfig) -> Path:
     """
     task, run, files = build(cfg.task), find_run(cfg["from"]), named_files(cfg)
     n, device = _count(task, cfg.n), assemble.device(cfg.trainer)
-    plain = assemble.generation(assemble.with_sampler(run.read_config(), cfg), snapshots_of(run, device))
+    own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
+    asked = asked_for(cfg, own, denoiser.condition) if any(cfg[key] is not None for key in WORDS) else None
+    plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
     given = read_inputs(task, plain, files, cfg)
     edit = task(plain, given)
-    denoiser, checkpoint = load_denoiser(run, cfg.weights)
     way, results = made(edit, denoiser.to(device), cfg, n, device)
     about = _protocol(cfg, run, checkpoint["nimg"], edit.generation, denoiser.learns_variance) | {
         "n": len(results),
         "inputs": {name: {"path": file.name, "sha256": file_digest(file.path)} for name, file in files.items()},
         "figures": task.figures(given, results),
     }
-    out = Path(cfg.out) if cfg.out is not None else run.path / "edited" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    out = Path(cfg.out) if cfg.out is not None else run.outputs / "edited" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     beside = {**edit.beside, task.begins_as: way[0][0]} if task.begins_as is not None else edit.beside
     frames = [*results.split(1)] if task.is_a_film else way
     write(out, about, edited.sheet(*_words(about), beside, results), results, frames)

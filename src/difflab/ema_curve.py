@@ -21,7 +21,7 @@ from difflab.pictures.ema_curve import Curve, page
 from difflab.pixels import save_png
 from difflab.power_weights import mixed
 from difflab.result import environment
-from difflab.runs import Run, find_run, is_of_a_run, user_path
+from difflab.runs import Run, find_run, is_of_a_run, run_path
 from difflab.score import data_of, suite_against
 from difflab.sources import open_source
 from difflab.weights import power_length
@@ -59,7 +59,7 @@ def _lengths(cfg: DictConfig) -> Lengths:
     asked = cfg.ema_lengths
     if not isinstance(asked, Sequence) or isinstance(asked, str) or not asked:
         raise DifflabError(f"ema_lengths={asked}: a list of shares of the run, such as [0.02,0.05,0.1,0.15]")
-    if not is_of_a_run(user_path(cfg["from"])):
+    if not is_of_a_run(run_path(cfg["from"])):
         raise DifflabError(f"ema_lengths: from={cfg['from']} is no run, and only a run keeps averages of its weights")
     run = find_run(cfg["from"])
     checkpoint = load_checkpoint(run.chosen or run.checkpoint)
@@ -91,7 +91,7 @@ def _curve(lengths: Lengths, i: int, found: Mapping[str, Sequence[Figure]]) -> C
 
 def _report(cfg: DictConfig, lengths: Lengths, found: Mapping[str, Sequence[Figure]]) -> Path:
     curves = curves_of(lengths, found)
-    folder = lengths.run.path / "ema_lengths"
+    folder = lengths.run.outputs / "ema_lengths"
     out = Path(cfg.out) if cfg.out else folder / f"{datetime.now():%Y%m%d-%H%M%S-%f}.json"
     write_json(out, {
         "nimg": lengths.nimg,

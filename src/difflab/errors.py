@@ -1,4 +1,7 @@
-"""The one exception a user is meant to read."""
+"""The one exception a user is meant to read, and how it helps with a word."""
+
+import difflib
+from collections.abc import Iterable
 
 
 class DifflabError(Exception):
@@ -12,3 +15,9 @@ class BusyError(DifflabError):
     """Another process is at work on the same run: look again later. The command ends with 75, as sysexits.h has it."""
 
     CODE = 75
+
+
+def near(word: str, known: Iterable[str]) -> str:
+    """', did you mean X?' or nothing."""
+    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
+    return f", did you mean '{close[0]}'?" if close else ""

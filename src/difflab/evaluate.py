@@ -111,7 +111,7 @@ def shape_of(cfg: DictConfig) -> Sequence[int] | None:
 
 def shards_folder(source: Source) -> Path:
     """Beside a run's evaluations; in the cache where the pictures are no run's."""
-    root = source.run.path / "evaluations" if isinstance(source, RunSource) else cache_dir()
+    root = source.run.outputs / "evaluations" if isinstance(source, RunSource) else cache_dir()
     return root / "shards"
 
 
@@ -121,7 +121,7 @@ def has_floor(cfg: DictConfig) -> bool:
 
 
 def _write(cfg: DictConfig, source: Source, figures: Sequence[Figure]) -> Path:
-    folder = source.run.path / "evaluations" if isinstance(source, RunSource) else Path("outputs/evaluate")
+    folder = source.run.outputs / "evaluations" if isinstance(source, RunSource) else Path("outputs/evaluate")
     stem = "" if isinstance(source, RunSource) else f"{source.name}-"
     out = Path(cfg.out) if cfg.out else folder / f"{stem}{datetime.now():%Y%m%d-%H%M%S-%f}.json"
     write_json(out, {"figures": [figure.to_json() for figure in figures], **environment()})

@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> Path:
     who = guesser.learned_by_heart(cfg) if run is None else guesser.network(cfg, run)
     subject = _subject(cfg, who)
     pages = album.drawn(subject)
-    out = Path(cfg.out) if cfg.out is not None else run.path / "explain" if run else Path("outputs/explain")
+    out = Path(cfg.out) if cfg.out is not None else run.outputs / "explain" if run else Path("outputs/explain")
     about = {"nimg": who.nimg, "names": subject.names, "config": OmegaConf.to_container(cfg, resolve=True)}
     paths = album.write(pages, out, about)
     if cfg.logger.kind != "none":
@@ -56,7 +56,7 @@ def check(cfg: DictConfig) -> None:
 
 
 def _check_names(names: Sequence[Any]) -> None:
-    from difflab.conf_tree import near
+    from difflab.errors import near
 
     known = sorted(path.stem for path in (conf_dir() / "weighting").glob("*.yaml"))
     for name in names:

@@ -8,6 +8,8 @@ import torch
 from jaxtyping import UInt8
 from torch import Tensor
 
+from difflab.conditions.asked import Asked
+from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.guidance import Guidance, NoGuidance
@@ -30,7 +32,7 @@ class Generation:
 
     A task (see tasks/) is another generation: `wrap` changes the guided denoiser, `start` begins elsewhere than in
     pure noise, `finish` makes 0..255 of the last state.
-    Every method takes the denoiser as it was trained; the guidance is applied here.
+    Every method takes the denoiser as it was trained; the guidance is applied here, and the condition `asked` for.
     """
 
     sampler: Sampler
@@ -38,9 +40,15 @@ class Generation:
     shape: Sequence[int]
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
+    asked: Asked | None = None
     wrap: Callable[[Denoise], Denoise] = _unchanged
     start: Start | None = None
     finish: Callable[[Tensor], Tensor] = to_uint8
+
+    def asking(self, asked: Asked | None) -> "Generation":
+        """The same for what is asked for, which the protocol names."""
+        named = {} if asked is None else {"condition": asked.name}
+        return replace(self, asked=asked, protocol=self.protocol | named)
 
     @torch.inference_mode()
     def batches(
@@ -84,8 +92,10 @@ class Generation:
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str
     ) -> tuple[Pictures, Iterator[Step]]:
         """The state at the first node, and the steps from there."""
-        denoise, noise = self.wrap(self.guidance(denoise)), SampleNoise(seed, indices)
+        noise = SampleNoise(seed, indices)
         like = torch.zeros(len(indices), *self.shape, device=device)
+        given = None if self.asked is None else self.asked(seed, indices).to(device)
+        denoise = self.wrap(self.guidance.of(denoise, given))
         start = pure_noise(self.nodes, noise, like) if self.start is None else self.start(denoise, noise, like)
         return start, run(self.sampler, denoise, self.nodes, noise, like, start)
 
@@ -146,6 +156,9 @@ class _Toy:
     def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         self.calls += 1
         return torch.zeros_like(x) + self.swing * (40 * torch.atan2(sigma, alpha)).cos().to(x)
+
+    def given(self, given: Given) -> "_Toy":
+        return self
 
     def with_variance(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
         return self(x, alpha, sigma), torch.zeros_like(x)

@@ -14,6 +14,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 
@@ -64,10 +65,18 @@ class Guidance(ABC):
     def __call__(self, main: Denoise) -> Denoise:
         return Guided(main, self.change)
 
+    def of(self, denoise: Denoise, given: Given | None) -> Denoise:
+        """`denoise` on a condition of each row (None: of a run without one), guided."""
+        return self(conditioned(denoise, given))
+
     def bound(self, snapshots: Snapshots) -> "Guidance":
         """This guidance with what it needs of a run besides the denoiser that it guides."""
         del snapshots
         return self
+
+
+def conditioned(denoise: Denoise, given: Given | None) -> Denoise:
+    return denoise if given is None else denoise.given(given)  # type: ignore[attr-defined]
 
 
 @dataclass(frozen=True)
@@ -76,17 +85,21 @@ class NoGuidance(Guidance):
         return x0
 
 
+def _itself(x: Tensor, alpha: Tensor, sigma: Tensor) -> Tensor:
+    raise DifflabError("classifier-free guidance has no unconditional denoiser yet: take guidance.of(denoiser, given)")
+
+
 @dataclass(frozen=True)
 class ClassifierFree(Guidance):
     """other + scale (main - other), where other is unconditional: 2207.12598 eq. 6 with w = scale - 1.
 
-    Scale 1 is the main denoiser, and so is every level outside lo < sigma_hat <= hi (2404.07724, section 3); neither
-    evaluates the other one. `rescale` is phi of 2305.08891 eq. 15-16, here on x0: at alpha = 0, where it matters most,
-    their v is -x0.
+    The other one is the denoiser itself without its condition, unless it is named. Scale 1 is the main denoiser, and
+    so is every level outside lo < sigma_hat <= hi (2404.07724, section 3); neither evaluates the other one. `rescale`
+    is phi of 2305.08891 eq. 15-16, here on x0: at alpha = 0, where it matters most, their v is -x0.
     """
 
     scale: int | float
-    other: Denoise = field(repr=False)
+    other: Denoise = field(default=_itself, repr=False)
     interval: Sequence[Any] = (0.0, math.inf)  # a configuration's list may hold anything
     rescale: int | float = 0.0
 
@@ -99,6 +112,10 @@ class ClassifierFree(Guidance):
             )
         if not 0 <= self.rescale <= 1:
             raise DifflabError(f"guidance.rescale={self.rescale}: a share from 0 (off) to 1")
+
+    def of(self, denoise: Denoise, given: Given | None) -> Denoise:
+        other = denoise if self.other is _itself else self.other
+        return replace(self, other=other)(conditioned(denoise, given))
 
     def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         lo, hi = self.interval
@@ -127,6 +144,10 @@ class Autoguidance(ClassifierFree):
         super().__post_init__()
         if not (self.snapshot is None or isinstance(self.snapshot, int)):
             raise DifflabError(f"guidance.snapshot={self.snapshot}: images seen, or null for the earliest snapshot")
+
+    def of(self, denoise: Denoise, given: Given | None) -> Denoise:
+        """The weaker one has the condition as well."""
+        return replace(self, other=conditioned(self.other, given))(conditioned(denoise, given))
 
     def bound(self, snapshots: Snapshots) -> Guidance:
         nimg, weaker = snapshots(self.snapshot)

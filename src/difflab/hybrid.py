@@ -13,7 +13,7 @@ from torch import Tensor
 
 from difflab import variance
 from difflab.couplings import Coupling
-from difflab.denoiser import Denoiser
+from difflab.denoiser import Guesser
 from difflab.errors import DifflabError
 from difflab.objective import Loss, Objective, fit, to_x0_space
 from difflab.predictions import Prediction
@@ -52,7 +52,7 @@ class Hybrid(Objective):
 
     def at(
         self,
-        denoiser: Denoiser,
+        denoiser: Guesser,
         x0: Float[Tensor, "b *shape"],
         eps: Float[Tensor, "b *shape"],
         t: Float64[Tensor, " b"],

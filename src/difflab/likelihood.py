@@ -96,7 +96,7 @@ def check(cfg: DictConfig) -> None:
 
 def _folder(cfg: DictConfig) -> Path:
     run = find_run(cfg["from"])
-    return Path(cfg.out) if cfg.out is not None else run.path / "likelihood" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
+    return Path(cfg.out) if cfg.out is not None else run.outputs / "likelihood" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
 
 
 def _subject(cfg: DictConfig) -> Subject:

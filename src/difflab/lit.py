@@ -6,6 +6,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
+from difflab.conditions.base import Given
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.objective import Loss, Objective
@@ -41,11 +42,16 @@ class Diffusion(pl.LightningModule):
         place = (self.nimg, self.global_rank)
         torch.manual_seed(fold(self.seed, "dropout", *place))  # dropout can't be handed a generator
         noise = generator(self.seed, "noise", *place, device=self.device)
-        self.loss = self.objective(self.denoiser, batch["x0"], noise)
+        self.loss = self.objective(self.denoiser.given(self._given(batch, place)), batch["x0"], noise)
         self._refuse_non_finite(self.loss)
         self._observe(self.loss)
         self.nimg += len(batch["x0"]) * self.trainer.world_size
         return self.loss.per_sample.mean()
+
+    def _given(self, batch: dict[str, Any], place: tuple[int, int]) -> Given:
+        """The condition of each picture, dropped of a share of them."""
+        condition = self.denoiser.condition
+        return condition.of_batch(batch).dropped(condition.dropout, generator(self.seed, "condition", *place))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optim.build(self.parameters())

@@ -145,7 +145,7 @@ def name_of(source: Source, i: int) -> str:
 def folder(source: Source) -> Path:
     time = f"{datetime.now():%Y%m%d-%H%M%S-%f}"
     return (
-        source.run.path / "novelty" / time
+        source.run.outputs / "novelty" / time
         if isinstance(source, RunSource)
         else Path(f"outputs/novelty/{source.name}-{time}")
     )

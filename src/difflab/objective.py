@@ -12,7 +12,7 @@ from jaxtyping import Float, Float64
 from torch import Tensor, nn
 
 from difflab.couplings import Coupling, Independent
-from difflab.denoiser import Denoiser
+from difflab.denoiser import Guesser
 from difflab.errors import DifflabError
 from difflab.predictions import Prediction
 from difflab.schedules import Schedule
@@ -43,7 +43,7 @@ class Objective(nn.Module):
         self.schedule, self.weighting, self.times = schedule, weighting, times
         self.coupling = coupling or Independent()
 
-    def forward(self, denoiser: Denoiser, x0: Float[Tensor, "b *shape"], generator: torch.Generator) -> Loss:
+    def forward(self, denoiser: Guesser, x0: Float[Tensor, "b *shape"], generator: torch.Generator) -> Loss:
         """The loss of one batch; all randomness comes from `generator`, on the device of x0."""
         t = self.times.draw(len(x0), self.schedule, generator)
         eps = torch.randn(x0.shape, generator=generator, device=x0.device, dtype=x0.dtype)
@@ -51,7 +51,7 @@ class Objective(nn.Module):
 
     def at(
         self,
-        denoiser: Denoiser,
+        denoiser: Guesser,
         x0: Float[Tensor, "b *shape"],
         eps: Float[Tensor, "b *shape"],
         t: Float64[Tensor, " b"],

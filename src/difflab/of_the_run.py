@@ -8,7 +8,7 @@ from omegaconf import OmegaConf
 from difflab import chosen
 from difflab.conf_tree import groups_of, option
 from difflab.errors import DifflabError
-from difflab.runs import Run, find_run, is_of_a_run, user_path
+from difflab.runs import Run, find_run, is_of_a_run, run_path
 
 # What is taken over, unless it is overridden.
 INHERITED = ("data", "schedule", "sampler", "grid", "guidance", "metrics", "trainer")
@@ -53,10 +53,10 @@ def offer_for_evaluation(given: dict[str, str]) -> None:
             "from= is missing: name a run, a checkpoint, a folder or an .npz of pictures, as in `difflab evaluate "
             "from=runs/fashion_cosine/<time>`; or a reference=... alone, to build or inspect it"
         )
-    if name != "null" and is_of_a_run(user_path(name)):
+    if name != "null" and is_of_a_run(run_path(name)):
         inherit(find_run(name), given)
         return
-    if name != "null" and not user_path(name).exists():
+    if name != "null" and not run_path(name).exists():
         raise DifflabError(
             f"from={name}: there is no such run, checkpoint, folder or .npz; `ls -d runs/*/*` lists runs"
         )

@@ -7,8 +7,8 @@ from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
 from difflab.conf_errors import check_types
-from difflab.conf_tree import groups_of, is_group, leaves, near
-from difflab.errors import DifflabError
+from difflab.conf_tree import groups_of, is_group, leaves
+from difflab.errors import DifflabError, near
 from difflab.runs import find_run, user_path
 from difflab.validate import one_budget, validate
 

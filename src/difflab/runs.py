@@ -9,6 +9,7 @@ checkpoints/snapshot-nimg=000012800.ckpt  averaged weights of the young run
 checkpoints/power-nimg=000012800.ckpt  power-function averages, from which one of any length is made
 samples/               grids from fixed seeds, reverse.gif
 result.json            the final figures, each with its protocol
+model.safetensors      of a run that `difflab export` has written, in the place of checkpoints/: the average alone
 sampler.yaml           the sampler that a sweep has chosen for it, which takes the place of config.yaml's (chosen.py)
 wandb/                 the offline run
 """
@@ -22,8 +23,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.errors import DifflabError
-from difflab.files import replacing
+from difflab.errors import DifflabError, near
+from difflab.files import embedded_dir, replacing
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,16 @@ class Run:
         return self.path / "result.json"
 
     @property
+    def model(self) -> Path:
+        return self.path / "model.safetensors"
+
+    @property
+    def outputs(self) -> Path:
+        """Where what is made with the run goes: itself; outputs/<name> for a model that comes with difflab."""
+        ships = self.path.resolve().is_relative_to(embedded_dir())
+        return Path("outputs") / self.path.name if ships else self.path
+
+    @property
     def sampler(self) -> Path:
         return self.path / "sampler.yaml"
 
@@ -92,11 +103,13 @@ def find_run(name: str, key: str = "from") -> Run:
 
     Raises DifflabError where there is none, and for one to resume that is not the last.
     """
-    path = user_path(name)
+    path = run_path(name)
     if not path.exists():
-        raise DifflabError(f"{key}={name}: there is no such run; `ls -d runs/*/*` lists what is here")
+        raise DifflabError(
+            f"{key}={name}: there is no such run; `ls -d runs/*/*` lists what is here{_or_a_model(name)}"
+        )
     if path.is_dir():
-        return Run(path)
+        return _trainable(Run(path), name) if key == "resume" else Run(path)
     run = Run(path.parent.parent if path.parent.name == "checkpoints" else path.parent)
     if path.suffix != ".ckpt" or path.name == run.checkpoint.name:
         return run
@@ -105,11 +118,35 @@ def find_run(name: str, key: str = "from") -> Run:
     return Run(run.path, path)
 
 
+def _trainable(run: Run, name: str) -> Run:
+    if run.model.is_file() and not run.checkpoint.exists():
+        raise DifflabError(
+            f"resume={name}: an exported run holds its averaged weights alone, without an optimiser: train anew with "
+            f"config={run.config}"
+        )
+    return run
+
+
 def is_of_a_run(path: Path) -> bool:
     """Whether a path is a run's folder, a checkpoint, or a file beside a run's config.yaml."""
     if path.is_dir():
         return any((path / name).exists() for name in ("config.yaml", "checkpoints"))
     return path.suffix == ".ckpt" or (path.is_file() and (path.parent / "config.yaml").is_file())
+
+
+def run_path(name: str) -> Path:
+    """What a user names as a run: a path, or the name of a model that comes with difflab."""
+    path, ships = user_path(name), _models() / name
+    return ships if not path.exists() and (ships / "config.yaml").is_file() else path
+
+
+def _models() -> Path:
+    return embedded_dir() / "models"
+
+
+def _or_a_model(name: str) -> str:
+    known = sorted(path.parent.name for path in _models().glob("*/config.yaml"))
+    return f"; {', '.join(known)} comes with difflab{near(name, known)}" if known else ""
 
 
 def user_path(name: str) -> Path:

@@ -9,8 +9,10 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
+from difflab.conditions.asked import asked_for
 from difflab.errors import DifflabError
 from difflab.files import write_json
+from difflab.pictures.labelled import labelled_grid
 from difflab.pixels import grid, save_png
 from difflab.runs import find_run
 from difflab.weights import load_denoiser, snapshots_of
@@ -23,13 +25,17 @@ def main(cfg: DictConfig) -> Path:
     if cfg.n < 1:
         raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
     run = find_run(cfg["from"])
-    out = Path(cfg.out) if cfg.out is not None else run.path / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    out = (
+        Path(cfg.out) if cfg.out is not None else run.outputs / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
+    )
     device = assemble.device(cfg.trainer)
-    generation = assemble.generation(assemble.with_sampler(run.read_config(), cfg), snapshots_of(run, device))
-    denoiser, checkpoint = load_denoiser(run, cfg.weights)
+    own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
+    asked = asked_for(cfg, own, denoiser.condition)
+    generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
     first = torch.cat(list(_save(batches, out)))
-    save_png(out / "grid.png", grid(first, scale=2))
+    words = None if asked is None else asked(cfg.seed, range(cfg.n)).words
+    save_png(out / "grid.png", grid(first, scale=2) if words is None else labelled_grid(first, words[: len(first)]))
     write_json(out / "samples.json", {
         "n": cfg.n,
         "seed": cfg.seed,
@@ -37,6 +43,7 @@ def main(cfg: DictConfig) -> Path:
         "nimg": checkpoint["nimg"],
         "weights": cfg.weights,
         **generation.protocol,
+        **({} if words is None else {"words": words}),
     })  # fmt: skip
     print(f"samples: {out}")
     return out

@@ -12,11 +12,12 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble, rng
+from difflab.conditions.asked import as_trained
 from difflab.data.images import Images
 from difflab.denoiser import Denoise, Denoiser
 from difflab.guidance import Snapshots
 from difflab.metrics.protocol import Entry
-from difflab.runs import Run, find_run, is_of_a_run, user_path
+from difflab.runs import Run, find_run, is_of_a_run, run_path
 from difflab.weights import load_denoiser, snapshots_of
 
 Batch = UInt8[Tensor, "b c h w"]
@@ -65,11 +66,10 @@ class RunSource(Source):
         self.seed, self.batch, self.device = cfg.seed, cfg.batch, device
         own = run.read_config()
         digests: dict[int, str] = {}
-        self.generation = assemble.generation(
-            assemble.with_sampler(own, cfg), _noted(snapshots_of(run, device), digests)
-        )
         denoiser, checkpoint = load_denoiser(run, cfg.weights)
         self.denoiser = denoiser.to(device)
+        generation = assemble.generation(assemble.with_sampler(own, cfg), _noted(snapshots_of(run, device), digests))
+        self.generation = generation.asking(as_trained(own, denoiser.condition))
         self.protocol = self.generation.protocol | {
             "source": self.name,
             "source_digest": digest_of_weights(denoiser),
@@ -78,7 +78,7 @@ class RunSource(Source):
             "sample_seed": cfg.seed,
             "nimg": checkpoint["nimg"],
         }
-        model = {group: assemble.describe(own[group]) for group in ("net", "prediction", "schedule")}
+        model = {group: assemble.describe(own[group]) for group in ("net", "condition", "prediction", "schedule")}
         self.digest = digest(
             {**self.protocol, **model, "data": [own.data.sigma_data, *own.data.shape], "weaker": digests}
         )
@@ -116,7 +116,7 @@ def open_source(cfg: DictConfig, device: torch.device, shape: Sequence[int] | No
     """
     from difflab.picture_sets import open_pictures
 
-    path = user_path(cfg["from"])
+    path = run_path(cfg["from"])
     if is_of_a_run(path):
         return RunSource(find_run(cfg["from"]), cfg, device)
     return open_pictures(path, f"from={cfg['from']}", shape, cfg.resize, cfg.seed)

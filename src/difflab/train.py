@@ -9,13 +9,14 @@ from difflab import assemble
 from difflab.budget import images_in
 from difflab.callbacks.checkpoint import WholeFiles
 from difflab.callbacks.parts import Parts, assemble_callbacks
+from difflab.conditions.asked import drawn
 from difflab.data.images import measure_sigma_data
 from difflab.data.module import ImageData, from_config
 from difflab.errors import DifflabError
 from difflab.finish import finish
 from difflab.instantiate import build
 from difflab.lit import Diffusion
-from difflab.nets.cost import gflop_per_image, parameters
+from difflab.nets.cost import gflop_of, parameters
 from difflab.processes import device_of
 from difflab.quiet import quiet_lightning
 from difflab.runs import Run
@@ -34,7 +35,8 @@ def main(cfg: DictConfig) -> Run:
         cfg = Run(opened_by_rank_0()).read_config()
     data = _data(cfg)
     module = untrained(cfg)
-    generation, scored = assemble.generation(cfg), suite(cfg, data, device_of(cfg.trainer, rank=0))
+    generation = assemble.generation(cfg).asking(drawn(module.denoiser.condition, data))
+    scored = suite(cfg, data, device_of(cfg.trainer, rank=0))
     checkpoint = Checkpoint.of(cfg, module)
     if (run := checkpoint.finished_run(cfg)) is not None:
         print(f"finished: all {checkpoint.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
@@ -57,11 +59,13 @@ def main(cfg: DictConfig) -> Run:
 
 
 def _data(cfg: DictConfig) -> ImageData:
-    """The pictures; a deviation of null is measured on them and recorded."""
+    """The pictures; a deviation of null is measured on them, classes of null are taken from them, and recorded."""
     data = from_config(cfg.data, _micro_batch(cfg), cfg.train.seed)
     data.setup()
     if cfg.data.sigma_data is None:
         cfg.data.sigma_data = round(measure_sigma_data(data.train.pixels), 3)
+    if cfg.data.classes is None:
+        cfg.data.classes = data.classes
     return data
 
 
@@ -94,8 +98,8 @@ def settle_budget(cfg: DictConfig, module: Diffusion) -> None:
 
 
 def _announce(cfg: DictConfig, data: ImageData, module: Diffusion, recorder: Recorder) -> None:
-    net = module.denoiser.net
-    size = f"{parameters(net) / 1e6:.2f} M parameters, {gflop_per_image(net, cfg.data.shape):.3f} GFLOP/image"
+    denoiser = module.denoiser
+    size = f"{parameters(denoiser) / 1e6:.2f} M parameters, {gflop_of(denoiser, cfg.data.shape):.3f} GFLOP/image"
     print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
     if recorder.tracker.where:
         print(recorder.tracker.where)

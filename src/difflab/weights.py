@@ -6,7 +6,7 @@ from typing import Any
 import torch
 
 from difflab import assemble
-from difflab.checkpoints import load_checkpoint
+from difflab.checkpoints import load_checkpoint, load_model
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.guidance import Snapshots
@@ -25,13 +25,20 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
     the run's config.
     """
     sigma_rel = power_length(weights)
-    checkpoint = load_checkpoint(run.chosen or run.checkpoint)
+    checkpoint = _contents(run)
     denoiser = assemble.denoiser(run.read_config())
     plain = denoiser_weights(checkpoint) if "state_dict" in checkpoint else denoiser.state_dict()
     averaged = _average(run, checkpoint, weights) if sigma_rel is None else power_average(run, checkpoint, sigma_rel)
     check_weights(denoiser, plain | averaged, run)
     denoiser.load_state_dict(plain | averaged)
     return denoiser.eval(), checkpoint
+
+
+def _contents(run: Run) -> dict[str, Any]:
+    """Of the run's chosen checkpoint, else its last; of an exported run, its average."""
+    if run.chosen is None and not run.checkpoint.exists() and run.model.is_file():
+        return load_model(run.model)
+    return load_checkpoint(run.chosen or run.checkpoint)
 
 
 def power_length(weights: str) -> float | None:

@@ -17,23 +17,33 @@ from difflab.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir, embedded_dir
 from difflab.runs import Run, read_metrics
+from difflab.verdict import Verdict, judge
 from tests.conftest import train
 from tests.wiring.test_resume import killed_after
 
-SHIPPED = sorted(path.stem for path in (embedded_dir() / "bands").glob("*.json"))
+FILES = sorted((embedded_dir() / "bands").glob("*.json"))
+SHIPPED = band_file.shipped()
 UNTRAINED = sorted({path.stem for path in (conf_dir() / "experiment").glob("*.yaml")} - set(SHIPPED))
+every_file = pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
 BUILDER = Path(__file__).parents[2] / "data" / "build_bands.py"
 LEVEL = "x0_mse/logsnr=-2..+0"
 
 
-def content(experiment: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads(band_file.path_of(experiment).read_text())
+def content(path: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(path.read_text())
     return found
 
 
-def config(experiment: str, *overrides: str) -> DictConfig:
-    total = content(experiment)["total_nimg"] if experiment in SHIPPED else 64
+def smoke_file() -> dict[str, Any]:
+    return content(band_file.path_of("smoke", 2048))
+
+
+def config(experiment: str, *overrides: str, total: int = 2048) -> DictConfig:
     return compose("train", [f"experiment={experiment}", f"train.total_nimg={total}", *overrides])
+
+
+def config_of(found: dict[str, Any]) -> DictConfig:
+    return config(found["experiment"], total=found["total_nimg"])
 
 
 def rows_of_a_seed(found: dict[str, Any], seed: int, factor: float = 1.0) -> list[dict[str, float]]:
@@ -68,35 +78,39 @@ def run_at(folder: Path, experiment: str, seed: int, *overrides: str) -> Run:
     return run
 
 
-@pytest.mark.parametrize("experiment", SHIPPED)
-def test_band_belongs_to_its_experiment_as_it_is_shipped(experiment: str) -> None:
-    band = bands.of(config(experiment))
+@every_file
+def test_band_belongs_to_its_experiment_as_it_is_shipped(path: Path) -> None:
+    found = content(path)
+    band = bands.of(config_of(found))
+    assert path == band_file.path_of(found["experiment"], found["total_nimg"])
     assert band is not None
     assert band.no_figures is None
     assert band.seeds == 3
     assert sum(name.startswith("x0_mse/") for name in band.curves) == 8
     assert any(name.startswith("proxy/fd_") for name in band.curves)
     assert all(low < high for c in band.curves.values() for low, high in zip(c.low, c.high, strict=True))
-    assert band_file.path_of(experiment).stat().st_size < 60_000
+    assert band.total_nimg == found["total_nimg"]
+    assert path.stat().st_size < 60_000
 
 
-@pytest.mark.parametrize("experiment", SHIPPED)
-def test_band_of_two_seeds_holds_the_third(experiment: str) -> None:
-    found, inside = content(experiment), []
+@every_file
+def test_band_of_two_seeds_holds_the_third(path: Path) -> None:
+    found, inside = content(path), []
     for seed in range(len(found["seeds"])):
-        band = bands.read(without(found, seed), config(experiment))
+        band = bands.read(without(found, seed), config_of(found))
         for name, curve in band.curves.items():
             own = [values[seed] for values in found["curves"][name]["values"]]
             inside += [low <= v <= high for v, low, high in zip(own, curve.low, curve.high, strict=True)]
-        assert bands.judge(band, rows_of_a_seed(found, seed), config(experiment)).state == "inside"
+        assert judge(band, rows_of_a_seed(found, seed), config_of(found)).state == "inside"
     assert np.mean(inside) >= 0.9
 
 
-@pytest.mark.parametrize("experiment", SHIPPED)
-def test_band_is_student_s_interval_of_the_next_seed(experiment: str) -> None:
-    band = bands.of(config(experiment))
+@every_file
+def test_band_is_student_s_interval_of_the_next_seed(path: Path) -> None:
+    found = content(path)
+    band = bands.of(config_of(found))
     assert band is not None
-    for name, curve in content(experiment)["curves"].items():
+    for name, curve in found["curves"].items():
         logs = np.log(curve["values"])
         sd = np.sqrt(logs.var(axis=1, ddof=1).mean())
         low, high = stats.t.interval(0.99, logs.shape[0] * 2, logs.mean(axis=1), sd * np.sqrt(4 / 3))
@@ -132,64 +146,64 @@ def test_what_does_not_decide_how_it_trains_keeps_the_band(override: str) -> Non
 def test_other_figures_are_left_out_and_the_losses_kept(override: str) -> None:
     band = bands.of(config("smoke", override))
     assert band is not None
-    assert set(band.curves) == {name for name in content("smoke")["curves"] if name.startswith("x0_mse/")}
+    assert set(band.curves) == {name for name in smoke_file()["curves"] if name.startswith("x0_mse/")}
     assert band.no_figures is not None
     assert band.no_figures.startswith(override.partition("=")[0])
 
 
 def test_verdict_says_what_is_where() -> None:
-    found, cfg = content("smoke"), config("smoke")
+    found, cfg = smoke_file(), config("smoke")
     band = bands.of(cfg)
     assert band is not None
-    inside = bands.judge(band, rows_of_a_seed(found, 0), cfg)
+    inside = judge(band, rows_of_a_seed(found, 0), cfg)
     assert inside.state == "inside"
     assert inside.text == (
         "on track at 2,048 images: 8 of 8 noise levels and 4 of 4 figures inside the band of 3 seeds"
     )
-    above = bands.judge(band, rows_of_a_seed(found, 0, 2.0), cfg)
+    above = judge(band, rows_of_a_seed(found, 0, 2.0), cfg)
     fd = band.curves["figures/fd_efficientnet_lite0/n=64"]
     value = found["curves"]["figures/fd_efficientnet_lite0/n=64"]["values"][0][0]
     assert above.text == (
         f"above the band at 2,048 images: figures/fd_efficientnet_lite0/n=64 is {2 * value:.3g}, the band "
         f"{fd.low[0]:.3g}..{fd.high[0]:.3g}; 12 of 12 curves are outside of 3 seeds (docs/runs.md says what that means)"
     )
-    assert bands.judge(band, rows_of_a_seed(found, 0, 0.5), cfg).state == "below"
+    assert judge(band, rows_of_a_seed(found, 0, 0.5), cfg).state == "below"
 
 
 def test_a_curve_alone_may_be_outside() -> None:
-    found, cfg = content("smoke"), config("smoke")
+    found, cfg = smoke_file(), config("smoke")
     band = bands.of(cfg)
     assert band is not None
     rows = rows_of_a_seed(found, 0)
     rows[-1][LEVEL] *= 3
     rows[-1]["figures/fd_efficientnet_lite0/n=64"] *= 3
-    verdict = bands.judge(band, rows, cfg)
+    verdict = judge(band, rows, cfg)
     assert verdict.state == "inside"
     assert "7 of 8 noise levels and 3 of 4 figures" in verdict.text
 
 
 @pytest.mark.parametrize("pair", [("x0_mse/logsnr=-4", "x0_mse/logsnr=-2"), ("figures/fd", "figures/kid")])
 def test_two_of_a_kind_are_not_by_chance(pair: tuple[str, str]) -> None:
-    found, cfg = content("smoke"), config("smoke")
+    found, cfg = smoke_file(), config("smoke")
     band = bands.of(cfg)
     assert band is not None
     rows = rows_of_a_seed(found, 0)
     rows[-1] |= {name: value * 3 for name, value in rows[-1].items() if name.startswith(pair)}
-    verdict = bands.judge(band, rows, cfg)
+    verdict = judge(band, rows, cfg)
     assert verdict.state == "above"
     assert "2 of 12 curves are outside" in verdict.text
 
 
 def test_run_of_another_length_is_judged_while_its_learning_rate_is_alike() -> None:
-    found = content("smoke")
+    found = smoke_file()
     cfg = config("smoke")
     cfg.train.total_nimg = 1280  # at 256 images (1 - 256 / 1280) / (1 - 256 / 2048) = 0.91, at 512 0.8
     band = bands.of(cfg)
     assert band is not None
     assert bands.comparable_until(band, cfg) == 256
     rows = rows_of_a_seed(found, 0)
-    assert bands.judge(band, rows[:1], cfg).state == "inside"
-    verdict = bands.judge(band, rows[:2], cfg)
+    assert judge(band, rows[:1], cfg).state == "inside"
+    verdict = judge(band, rows[:2], cfg)
     assert verdict.state == "unknown"
     assert verdict.text == (
         "no verdict at 512 images: its learning rate falls earlier than the band's (train.total_nimg is 1,280, the "
@@ -197,23 +211,33 @@ def test_run_of_another_length_is_judged_while_its_learning_rate_is_alike() -> N
     )
 
 
+def test_of_several_bands_the_one_that_compares_for_longest_is_taken(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for total in (1280, 2048, 4096):
+        band_file.write(tmp_path / "bands" / f"smoke-{total}.json", smoke_file() | {"total_nimg": total})
+    monkeypatch.setattr(band_file, "embedded_dir", lambda: tmp_path)
+    chosen = {total: bands.of(config("smoke", total=total)) for total in (1280, 1300, 2048, 9000)}
+    assert {total: band.total_nimg for total, band in chosen.items() if band} == {
+        1280: 1280, 1300: 1280, 2048: 2048, 9000: 4096,
+    }  # fmt: skip
+
+
 def test_band_ends_where_its_seeds_do() -> None:
-    found, cfg = content("smoke"), config("smoke", "optim.decay=constant")
+    found, cfg = smoke_file(), config("smoke", "optim.decay=constant")
     found["training"]["optim.decay"] = "constant"
     cfg.train.total_nimg = 4096
     band = bands.read(found, cfg)
     rows = [*rows_of_a_seed(found, 0), {"nimg": 2304, "train/loss": 1.0}]
-    assert bands.judge(band, rows[:-1], cfg).state == "inside"
-    assert bands.judge(band, rows, cfg).text.startswith(
-        "no verdict at 2,304 images: the band ends at 2,048; before that"
-    )
+    assert judge(band, rows[:-1], cfg).state == "inside"
+    assert judge(band, rows, cfg).text.startswith("no verdict at 2,304 images: the band ends at 2,048; before that")
 
 
 def test_nothing_measured_is_no_verdict() -> None:
     cfg = config("smoke")
     band = bands.of(cfg)
     assert band is not None
-    assert bands.judge(band, [], cfg) == bands.Verdict(
+    assert judge(band, [], cfg) == Verdict(
         "unknown", "no verdict at 0 images: nothing is measured yet that the band has"
     )
 
@@ -254,7 +278,7 @@ def test_runs_that_differ_in_more_than_the_seed_make_no_band(tmp_path: Path) -> 
 
 
 def test_shipped_values_are_what_their_seed_has(smoke: Run) -> None:
-    found = content("smoke")
+    found = smoke_file()
     seed = found["seeds"].index(smoke.read_config().train.seed)
     for name, curve in found["curves"].items():
         own = band_file.values_of(read_metrics(smoke), name, found["cell_nimg"])
@@ -270,7 +294,7 @@ def test_run_logs_the_band_beside_its_rows_and_ends_with_the_verdict(smoke: Run)
         assert [row[f"band/{name}/high"] for row in logged] == curve.high
         assert [row[f"band/{name}/run"] for row in logged] == [*band.values_of(rows, name).values()]
     assert [row["band/verdict"] for row in rows if "band/verdict" in row] == [0] * 8
-    verdict = bands.judge(band, rows, smoke.read_config())
+    verdict = judge(band, rows, smoke.read_config())
     assert json.loads(smoke.result.read_text())["band"] == {"state": "inside", "text": verdict.text}
 
 
@@ -308,4 +332,4 @@ def test_wrong_learning_rate_is_called_out(tmp_path: Path, capsys: pytest.Captur
     assert result["band"]["text"] == "no reference band for this smoke: optim.lr is 0.0001, its seeds have 0.001"
     band = bands.of(config("smoke"))
     assert band is not None
-    assert bands.judge(band, read_metrics(run), config("smoke")).state == "above"
+    assert judge(band, read_metrics(run), config("smoke")).state == "above"

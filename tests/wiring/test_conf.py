@@ -16,11 +16,11 @@ from tests.conftest import train
 # Data sets have a test of their own; these need a GPU, hours or a download, so they are built, not trained.
 CORE = (
     "schedule", "prediction", "weighting", "times", "coupling", "objective", "sampler", "grid", "guidance", "optim",
-    "ema", "callbacks",
+    "condition", "ema", "callbacks",
 )  # fmt: skip
 # What an option needs beside it: a variance is trained by the one objective that has it.
 LEARNED = ("objective=hybrid", "net.learn_variance=true")
-NEEDS = {"objective=hybrid": LEARNED, "sampler=ddpm_learned": LEARNED}
+NEEDS = {"objective=hybrid": LEARNED, "sampler=ddpm_learned": LEARNED, "guidance=classifier_free": ("condition=label",)}
 EXPERIMENTS = sorted(p.stem for p in (conf_dir() / "experiment").glob("*.yaml"))
 
 
@@ -41,7 +41,8 @@ def one_step(*overrides: str) -> None:
     assemble.check(denoiser, objective)
     optimizer = build(cfg.optim).build([*denoiser.parameters(), *objective.parameters()])
     x0 = torch.rand(4, *cfg.data.shape) * 2 - 1
-    loss = objective(denoiser, x0, generator(0)).per_sample.mean()
+    batch = {"x0": x0, "label": torch.arange(4), "caption": ["a cat"] * 4}
+    loss = objective(denoiser.given(denoiser.condition.of_batch(batch)), x0, generator(0)).per_sample.mean()
     loss.backward()
     optimizer.step()
     with torch.inference_mode():

@@ -19,7 +19,17 @@ def test_without_a_key_it_is_written_and_a_line_says_so(
     path = Path("outputs/dashboard/difflab.json")
     assert capsys.readouterr().out.startswith(f"dashboard: {path} (no key is found: `wandb login`")
     sections = json.loads(path.read_text())["section"]["panelBankConfig"]["sections"]
-    names = ["figures", "proxy figures", "loss", "loss by noise level", "samples", "films", "speed", "sweeps"]
+    names = [
+        "figures",
+        "proxy figures",
+        "loss",
+        "loss by noise level",
+        "on track",
+        "samples",
+        "films",
+        "speed",
+        "sweeps",
+    ]
     assert [section["name"] for section in sections] == names
 
 
@@ -42,7 +52,7 @@ def test_with_a_key_it_is_saved_and_the_next_one_takes_its_place(
     assert first == second == f"dashboard: {server.url}/tester/gallery?nw=difflab"
     (view,) = server.views.values()
     assert (view["entityName"], view["projectName"], view["displayName"]) == ("tester", "gallery", "difflab")
-    assert len(json.loads(view["spec"])["section"]["panelBankConfig"]["sections"]) == 8
+    assert len(json.loads(view["spec"])["section"]["panelBankConfig"]["sections"]) == 9
 
 
 def test_server_that_does_not_save_it_is_one_line(

@@ -33,9 +33,10 @@ GIVEN: dict[str, tuple[list[str], int, int]] = {
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run in colour, of one step of training."""
+    """A run in colour and of labels, of one step of training."""
     return train(
-        tmp_path_factory.mktemp("runs"), "data=emoji", "data.shape=[3,16,16]", "logger=none", "metrics=none",
+        tmp_path_factory.mktemp("runs"), "condition=label", "guidance=classifier_free", "data=emoji",
+        "data.shape=[3,16,16]", "logger=none", "metrics=none", "callbacks.samples.n=1",
         "train.total_nimg=64", "callbacks.samples.every_nimg=null",
     )  # fmt: skip
 
@@ -115,6 +116,17 @@ def test_strength_0_returns_the_picture_and_strength_1_is_a_sample(smoke: Run, d
     assert main(["sample", f"from={smoke.path}", "out=sampled", "n=3", "seed=5"]) == 0
     for i in range(3):
         assert np.array_equal(picture(f"out/00000{i}.png"), picture(f"sampled/00000{i}.png"))
+
+
+def test_results_are_what_is_asked_for(colour: Run, desk: Path) -> None:
+    """At strength 1 they are the samples of the label, to the bit."""
+    label, name = "label=1", colour.read_config().data.classes[1]
+    assert edit(colour, "task=img2img", "image=rgb.png", "strength=1", "n=2", label)["condition"] == name
+    assert main(["sample", f"from={colour.path}", "out=sampled", "n=2", label]) == 0
+    for i in range(2):
+        assert np.array_equal(picture(f"out/00000{i}.png"), picture(f"sampled/00000{i}.png"))
+    edit(colour, "task=invert", "image=rgb.png", "grid.steps=10", label)
+    assert edit(colour, "task=inpaint", "image=rgb.png", "mask=mask.png")["n"] == 1
 
 
 def test_inverted_picture_comes_back(smoke: Run, desk: Path) -> None:
@@ -204,6 +216,7 @@ def test_nfe_of_the_task_is_counted(smoke: Run, desk: Path) -> None:
         (["task=interpolate", "grid=time_travel", "grid.steps=4"], ["task=interpolate", "TimeTravel", "grid=karras"]),
         (["task=outpaint", "image=a.png"], ["task.left=0", "1 or more at one"]),
         (["task=upscale", "image=small.png", "factor=3"], ["task.factor=3", "16x16"]),
+        (["task=img2img", "image=a.png", "label=coat"], ["coat"]),
         (["task=colorize", "image=a.png"], ["task=colorize", "grey pictures"]),
         (["task=img2img", "image=a.png", "weights=best"], ["weights=best", "ema"]),
         (["task=img2img", "image=a.png", "film_frames=0"], ["film_frames=0", "1 or more"]),

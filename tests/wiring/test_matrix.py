@@ -24,6 +24,7 @@ from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.grids import Nodes
+from difflab.guidance import NoGuidance
 from difflab.instantiate import build
 from difflab.nets.mlp import MLP
 from difflab.objective import Objective
@@ -39,7 +40,11 @@ SHAPE = (1, 8, 8)
 X0 = torch.rand(4, *SHAPE, generator=generator(0)) * 2 - 1
 
 # Networks as they are shipped, but narrow.
-SMALL = {"unet": {"width": 16, "multipliers": [1, 2], "blocks": 1, "attention": [4], "patch": 1}, "mlp": {"width": 16}}
+SMALL = {
+    "unet": {"width": 16, "multipliers": [1, 2], "blocks": 1, "attention": [4], "patch": 1},
+    "mlp": {"width": 16},
+    "dit": {"width": 16, "depth": 1, "patch": 2},
+}
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -118,7 +123,7 @@ def samples(
     check_recoverable(prediction, schedule, nodes)
     noise, like = SampleNoise(0, [0]), torch.zeros(1, *SHAPE)
     with torch.inference_mode():
-        steps = list(run(sampler, guide(denoiser), nodes, noise, like))
+        steps = list(run(sampler, guide.of(denoiser, None), nodes, noise, like))
     assert len(steps) == len(nodes)
     assert torch.isfinite(steps[-1].x).all()
 
@@ -127,7 +132,8 @@ def samples(
 def test_a_group_refers_to_the_data_alone(group: str) -> None:
     for path in (conf_dir() / group).glob("*.yaml"):
         for reference in re.findall(r"\$\{([\w.]+)", path.read_text()):
-            assert reference.startswith((".", "data.")), f"{path.name}: {reference}"
+            its_own = (".", "data.", *(["condition.told"] if group == "net" else []))
+            assert reference.startswith(its_own), f"{path.name}: {reference}"
 
 
 @pytest.mark.parametrize("prediction", options("prediction"))
@@ -193,7 +199,7 @@ def test_every_network_meets_every_schedule_and_every_prediction(net: str, learn
         trains(denoiser, objective(path, weighting, times))
         nodes = made["grid"]["karras"].nodes(path)
         if not loses_x0(predicted.name, nodes.alpha[0].item()):
-            samples(denoiser, path, predicted, nodes, made["sampler"]["dpmpp_2m"], lambda d: d)
+            samples(denoiser, path, predicted, nodes, made["sampler"]["dpmpp_2m"], NoGuidance())
 
 
 def test_learned_variance_and_its_objective_need_each_other() -> None:

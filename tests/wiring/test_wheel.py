@@ -46,5 +46,5 @@ def test_wheel_holds_configuration_data_and_licences(installed: Path) -> None:
     assert (installed / "difflab" / "embedded" / "emoji" / "emoji.npz").is_file()
     templates = installed / "difflab" / "report" / "templates"
     assert {"base.html.j2", "run.html.j2", "style.css", "report.js"} <= {path.name for path in templates.iterdir()}
-    assert (installed / "difflab" / "embedded" / "bands" / "smoke.json").is_file()
+    assert (installed / "difflab" / "embedded" / "bands" / "smoke-2048.json").is_file()
     assert list(installed.glob("*.dist-info/licenses/LICENSE"))

@@ -6,9 +6,10 @@ import pytorch_lightning as pl
 from omegaconf import DictConfig
 
 from difflab import bands
-from difflab.bands import Band, Verdict
+from difflab.bands import Band
 from difflab.runs import read_metrics
 from difflab.tracking import Recorder
+from difflab.verdict import Verdict, judge
 
 NUMBERS = {"below": -1, "inside": 0, "above": 1}  # of band/verdict
 
@@ -20,14 +21,15 @@ class OnTrack(pl.Callback):
     """
 
     def __init__(self, recorder: Recorder, cfg: DictConfig) -> None:
-        self.recorder, self.cfg = recorder, cfg  # its train.total_nimg is settled later
-        self.band = bands.of(cfg)
+        self.recorder, self.cfg = recorder, cfg
+        self.band: Band | None = None
         self.final = Verdict("unknown", bands.why_none(cfg) or "not judged yet")
         self._said: str | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: Any) -> None:
         if not trainer.is_global_zero:
             return
+        self.band = bands.of(self.cfg)  # not before: train.total_nimg is settled now
         if self.band is None:
             print(self.final.text)
         elif self.band.no_figures is not None:
@@ -51,7 +53,7 @@ class OnTrack(pl.Callback):
 
     def _judge(self, band: Band, module: Any) -> Verdict:
         rows = read_metrics(self.recorder.run)
-        verdict = bands.judge(band, rows, self.cfg)
+        verdict = judge(band, rows, self.cfg)
         beside = self._beside(band, rows, self._ended(module))
         if verdict.state in NUMBERS:
             beside["band/verdict"] = NUMBERS[verdict.state]

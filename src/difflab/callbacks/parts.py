@@ -19,7 +19,7 @@ from difflab.callbacks.throughput import Throughput
 from difflab.generation import Generation
 from difflab.lit import Diffusion
 from difflab.metrics.suite import Suite
-from difflab.nets.cost import gflop_per_image
+from difflab.nets.cost import gflop_of
 from difflab.tracking import Recorder
 
 
@@ -47,7 +47,7 @@ def assemble_callbacks(
     c = cfg.callbacks
     ema = EmaWeights(**cfg.ema)
     evaluation = None if scored is None else assemble_evaluation(cfg, generation, scored, ema, recorder)
-    cost = gflop_per_image(module.denoiser.net, cfg.data.shape)
+    cost = gflop_of(module.denoiser, cfg.data.shape)
     return Parts(
         ema=ema,
         samples=Samples(generation, ema, recorder, **c.samples),

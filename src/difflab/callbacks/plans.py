@@ -19,16 +19,16 @@ def assemble_evaluation(
     c = cfg.callbacks.evaluation
     best = Best(ema, recorder, **cfg.callbacks.best)
     full = Plan("full", generation, cfg.metrics.n, c.full.every_nimg)
-    plans = [_proxy(cfg), full] if c.proxy.every_nimg is not None or best.counts("proxy") else [full]
+    plans = [_proxy(cfg, generation), full] if c.proxy.every_nimg is not None or best.counts("proxy") else [full]
     return Evaluation(suite, plans, ema, recorder, best, c.share, c.seed, cfg.callbacks.samples.batch)
 
 
-def _proxy(cfg: DictConfig) -> Plan:
+def _proxy(cfg: DictConfig, generation: Generation) -> Plan:
     proxy = cfg.callbacks.evaluation.proxy
     for name in proxy.figures:
         if name not in cfg.figures:
             raise DifflabError(
                 f"callbacks.evaluation.proxy.figures names {name}, but figures has {', '.join(cfg.figures)}: name these"
             )
-    coarse = assemble.generation(assemble.with_steps(cfg, proxy.steps))
+    coarse = assemble.generation(assemble.with_steps(cfg, proxy.steps)).asking(generation.asked)
     return Plan("proxy", coarse, proxy.n, proxy.every_nimg, tuple(proxy.figures))

@@ -43,7 +43,12 @@ class Samples(pl.Callback):
         pl_module.to(trainer.strategy.root_device)  # Lightning has taken it off a GPU
         images = self.write(pl_module)
         if trainer.is_global_zero:
-            self.recorder.tracker.samples(pl_module.nimg, self.seed, images)
+            self.recorder.tracker.samples(pl_module.nimg, self.seed, images, self.words())
+
+    def words(self) -> list[str]:
+        """For what each picture is made; none of a run without a condition."""
+        asked = self.generation.asked
+        return [] if asked is None else asked(self.seed, range(self.n)).words
 
     def path(self, nimg: int) -> Path:
         return self.recorder.run.samples / f"nimg={nimg:09d}.png"

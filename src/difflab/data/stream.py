@@ -5,6 +5,7 @@ order, and batches run across the ends of epochs. So a resumed run needs no stat
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -21,8 +22,7 @@ class Stream:
     """Endless batches for one rank, from position `start_nimg` on.
 
     Rank r of `world` takes positions nimg + r*batch_size .. of a step that moves nimg by batch_size*world.
-    A batch is a dict: `x0` float32 [b, c, h, w] in [-1, 1]; `label` int64 [b] and `caption` (b strings) where the
-    pictures have them; `nimg`, the position of rank 0's first image of the step.
+    A batch is as `as_batch` makes it, with `nimg`, the position of rank 0's first image of the step.
     """
 
     def __init__(
@@ -55,15 +55,11 @@ class Stream:
         """This rank's batch of the step that begins at position `nimg`."""
         first = nimg + self.rank * self.batch_size
         index, flips = self._at(first, first + self.batch_size)
-        pixels = self.images.pixels[index]
+        images = self.images.select(index)
         if self.flip:
-            pixels = torch.where(flips[:, None, None, None], pixels.flip(-1), pixels)
-        batch: dict[str, Any] = {"x0": to_model(pixels), "nimg": nimg}
-        if self.images.labels is not None:
-            batch["label"] = self.images.labels[index]
-        if self.images.captions is not None:
-            batch["caption"] = [self.images.captions[i] for i in index.tolist()]
-        return batch
+            pixels = torch.where(flips[:, None, None, None], images.pixels.flip(-1), images.pixels)
+            images = replace(images, pixels=pixels)
+        return as_batch(images) | {"nimg": nimg}
 
     def _at(self, first: int, last: int) -> tuple[Int64[Tensor, "b"], Bool[Tensor, "b"]]:
         """Which picture is at each position first..last-1, and whether it is mirrored there."""
@@ -81,3 +77,13 @@ class Stream:
         order = torch.randperm(n, generator=generator(self.seed, "order", epoch))
         flips = torch.rand(n, generator=generator(self.seed, "flip", epoch)) < 0.5
         return order, flips
+
+
+def as_batch(images: Images) -> dict[str, Any]:
+    """`x0` float32 [b, c, h, w] in [-1, 1]; `label` int64 [b] and `caption` (b strings) where there are any."""
+    batch: dict[str, Any] = {"x0": to_model(images.pixels)}
+    if images.labels is not None:
+        batch["label"] = images.labels
+    if images.captions is not None:
+        batch["caption"] = images.captions
+    return batch

@@ -46,16 +46,16 @@ def network(cfg: DictConfig, run: Run) -> Guesser:
     m, device = max(cfg.n, cfg.measured), assemble.device(cfg.trainer)
     x0 = repeated(pictures(cfg, "val", m), m).to(device)
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
-    generation = assemble.generation(with_net(cfg, run.read_config().net), snapshots_of(run, device))
+    generation = assemble.generation(with_net(cfg, run.read_config()), snapshots_of(run, device))
     name = f"a network after {checkpoint['nimg']:,} images"
     return Guesser(denoiser.to(device), x0, generation, name, "that it has never seen", checkpoint["nimg"])
 
 
-def with_net(cfg: DictConfig, net: Mapping[Any, Any]) -> DictConfig:
-    """The configuration with the network that guesses, {} for none, by which a sampler knows of a learned variance."""
+def with_net(cfg: DictConfig, run: Mapping[Any, Any]) -> DictConfig:
+    """The configuration with the network and the condition of a run's, {} for none: what a sampler wants to know."""
     container = OmegaConf.to_container(cfg, resolve=True)
     assert isinstance(container, dict)
-    return OmegaConf.create(container | {"net": net})
+    return OmegaConf.create(container | {"net": run.get("net", {}), "condition": run.get("condition")})
 
 
 def check_same(cfg: DictConfig, run: Run) -> None:

@@ -1,12 +1,12 @@
 """The reference band of a run's experiment, and where the run lies in it."""
 
 from difflab import bands
-from difflab.bands import Verdict
 from difflab.report.curves import Bands
 from difflab.report.gather import Found
+from difflab.verdict import Verdict, judge
 
 
 def reference(found: Found) -> tuple[Bands, Verdict | None]:
     """Bands by row, with the verdict; none where other settings, or no seeds, were trained."""
     band = bands.of(found.cfg)
-    return ({}, None) if band is None else (band.curves, bands.judge(band, found.rows, found.cfg))
+    return ({}, None) if band is None else (band.curves, judge(band, found.rows, found.cfg))

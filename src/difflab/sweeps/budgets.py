@@ -10,9 +10,9 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.files import read_json, write_json
-from difflab.sweeps.checks import with_some_deviation
+from difflab.sweeps.checks import with_some_data
 
-_COST = ("net", "data", "objective", "optim", "trainer")
+_COST = ("net", "condition", "data", "objective", "optim", "trainer")
 
 
 class Budgets:
@@ -46,7 +46,7 @@ def _cost(cfg: DictConfig) -> str:
 def _measured(cfg: DictConfig, threads: int) -> int:
     from difflab.train import settle_budget, untrained
 
-    cfg, before = with_some_deviation(cfg), torch.get_num_threads()
+    cfg, before = with_some_data(cfg), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
         settle_budget(cfg, untrained(cfg))

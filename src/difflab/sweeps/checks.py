@@ -45,18 +45,20 @@ def _build(cfg: DictConfig) -> None:
     from difflab import assemble
     from difflab.instantiate import build
 
-    cfg = with_some_deviation(cfg)
+    cfg = with_some_data(cfg)
     denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
     assemble.check(denoiser, objective)
     assemble.generation(cfg)
     build(cfg.optim)
 
 
-def with_some_deviation(cfg: DictConfig) -> DictConfig:
-    """A copy in which a standard deviation that is measured on the data, later, is any number."""
+def with_some_data(cfg: DictConfig) -> DictConfig:
+    """A copy in which what is taken from the data, later, is anything: their standard deviation and their classes."""
     cfg = copy.deepcopy(cfg)
     if cfg.data.sigma_data is None:
         cfg.data.sigma_data = 0.5
+    if cfg.data.classes is None:
+        cfg.data.classes = ["any"]
     return cfg
 
 

@@ -11,7 +11,7 @@ from difflab.metrics.protocol import Figure
 from difflab.pictures.against import page
 from difflab.pixels import save_png
 from difflab.report import reported
-from difflab.runs import find_run, is_of_a_run, user_path
+from difflab.runs import find_run, is_of_a_run, run_path
 from difflab.sweeps import table
 from difflab.sweeps.best import best, cheapest
 from difflab.sweeps.curves import plots
@@ -27,7 +27,7 @@ def check(cfgs: Sequence[DictConfig]) -> None:
     if any(cfg["from"] is None for cfg in cfgs):
         raise DifflabError("from= is missing: a sweep of evaluations scores a run or pictures")
     names = sorted({str(cfg["from"]) for cfg in cfgs if cfg.choose})
-    if len(names) > 1 or (names and not is_of_a_run(user_path(names[0]))):
+    if len(names) > 1 or (names and not is_of_a_run(run_path(names[0]))):
         raise DifflabError(f"choose=true: from={','.join(names)} is not one run, whose default could be chosen")
 
 

@@ -16,7 +16,7 @@ from difflab.errors import DifflabError
 from difflab.files import replacing
 from difflab.locks import held
 from difflab.quiet import quiet_lightning
-from difflab.runs import find_run, is_of_a_run, user_path
+from difflab.runs import find_run, is_of_a_run, run_path
 from difflab.sweeps import conclusion
 from difflab.sweeps.axis import axis_of
 from difflab.sweeps.expand import expand
@@ -123,7 +123,7 @@ def _run(task: Task, scoring: Scoring) -> Status:
 
 def _changed(name: str | None) -> int:
     """When the pictures or the weights were written, in ns."""
-    path = user_path(name or ".")
+    path = run_path(name or ".")
     if name is not None and is_of_a_run(path):
         run = find_run(name)
         path = run.chosen or run.checkpoint

@@ -51,6 +51,8 @@ class Interpolate(Task):
             return Edit(replace(plain, start=self._between(_of_seeds(plain.nodes, self.seeds))), {})
         if given.image is None or given.to is None:
             raise DifflabError("task=interpolate goes from image= to to=: name both, or neither for task.seeds=[0,1]")
+        if plain.asked is not None:  # two pictures would need two conditions, and each frame one of its own
+            raise DifflabError("task=interpolate between two pictures can't be told what to make: leave the words out")
         found = self._between(_of_pictures(plain.nodes, torch.stack([given.image, given.to])))
         return Edit(replace(plain, start=found), {"from": given.image, "to": given.to})
 

@@ -1,6 +1,6 @@
 """What a tracker takes, whichever it is."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,8 +32,8 @@ class Tracker:
     def picture(self, nimg: int, name: str, path: Path, caption: str) -> None:
         """A PNG or GIF that lies in the run directory."""
 
-    def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"]) -> None:
-        """The samples 0..n-1 of a seed, one by one."""
+    def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"], words: Sequence[str]) -> None:
+        """The samples 0..n-1 of a seed, one by one, and for what each was made (none: without a condition)."""
 
     def finished(self, run: Run, result: Mapping[str, Any]) -> None:
         """What result.json holds, when the run has it."""

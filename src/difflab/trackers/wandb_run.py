@@ -1,7 +1,7 @@
 """logger=wandb: the run as Weights & Biases shows it, online where a key is found, else in <run>/wandb."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -66,14 +66,15 @@ class WandbRun(Tracker):
         with self._never_in_the_way():
             self.wandb.log({name: kind(str(path), caption=caption or None), "nimg": nimg})
 
-    def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"]) -> None:
+    def samples(self, nimg: int, seed: int, images: UInt8[Tensor, "n c h w"], words: Sequence[str]) -> None:
         import wandb
 
         if self._is_gone():
             return
         with self._never_in_the_way():
-            rows = [[number, seed, wandb.Image(to_pil(image))] for number, image in enumerate(images)]
-            self.wandb.log({"samples/table": wandb.Table(["number", "seed", "picture"], rows), "nimg": nimg})
+            columns: list[str | int] = ["number", "seed", *(["condition"] if words else []), "picture"]
+            rows = [[i, seed, *words[i : i + 1], wandb.Image(to_pil(image))] for i, image in enumerate(images)]
+            self.wandb.log({"samples/table": wandb.Table(columns, rows), "nimg": nimg})
 
     def finished(self, run: Run, result: Mapping[str, Any]) -> None:
         """The final figures by names that do not depend on n; online, the best weights as an artifact."""

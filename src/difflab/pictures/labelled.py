@@ -1,0 +1,39 @@
+"""Pictures in rows, the words for which each was made below it."""
+
+import math
+import textwrap
+from collections.abc import Sequence
+
+from jaxtyping import UInt8
+from torch import Tensor
+
+from difflab.pictures.canvas import MARGIN, Sheet
+from difflab.pixels import to_rgb
+
+GAP, SIZE, LINE, LINES = 10, 9, 14, 3  # pixels, points, pixels, lines
+LETTER = 6.5  # pixels of an average one at SIZE
+LEAST = 96  # pixels of a cell's width, so that there is room for words
+
+
+def labelled_grid(
+    images: UInt8[Tensor, "n c h w"], words: Sequence[str], scale: int = 2, columns: int | None = None
+) -> UInt8[Tensor, "3 H W"]:
+    """Each picture enlarged `scale` times without blur; words that are longer than three lines are cut."""
+    n, _, h, w = images.shape
+    tiles = to_rgb(images).repeat_interleave(scale, -1).repeat_interleave(scale, -2)
+    columns = columns or math.ceil(math.sqrt(n))
+    cell = max(LEAST, w * scale)
+    below = [lines_of(word, cell) for word in words]
+    height = h * scale + LINE * max(map(len, below)) + GAP
+    sheet = Sheet(2 * MARGIN + columns * (cell + GAP) - GAP, 2 * MARGIN + math.ceil(n / columns) * height)
+    for i, tile in enumerate(tiles):
+        x, y = MARGIN + i % columns * (cell + GAP), MARGIN + i // columns * height
+        sheet.tile(x + (cell - w * scale) // 2, y, tile)
+        for j, line in enumerate(below[i]):
+            sheet.text(x + cell / 2, y + h * scale + (j + 1) * LINE, line, size=SIZE, ha="center")
+    return sheet.render()
+
+
+def lines_of(word: str, width: int) -> list[str]:
+    """In lines of `width` pixels."""
+    return textwrap.wrap(word, max(1, int(width / LETTER)), max_lines=LINES, placeholder="...")
