@@ -98,7 +98,7 @@ def read_mask(file: PictureFile, image: PictureFile, shape: Sequence[int], resiz
 
 
 def _is_transparent(picture: Image.Image) -> bool:
-    return picture.has_transparency_data and picture.convert("RGBA").getextrema()[3] != (255, 255)
+    return picture.has_transparency_data and picture.convert("RGBA").getchannel("A").getextrema() != (255, 255)
 
 
 def _is_grey(picture: Image.Image) -> bool:
