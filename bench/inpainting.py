@@ -26,7 +26,7 @@ from difflab.zigzag import TimeTravel
 STEPS = 50
 TRIPS = (("ddpm", 10), ("ddpm", 5), ("ddpm", 1), ("heun", 1))  # sampler and grid.jump_length
 VISITS = (1, 2, 5, 10, 20, 40)  # grid.jump_n_sample; 1 is plain replacement
-MOST = {"ddpm": 20, "heun": 40}  # of them: ddpm has stopped falling by then
+MOST = {"ddpm": 20, "heun": 40}  # of them, for each sampler
 FILLS, SEEDS = 2000, 2
 LEVELS = torch.linspace(-3, 3, 3001)  # of the pixel, over which distribution functions are compared
 
