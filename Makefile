@@ -96,5 +96,6 @@ bench: $(VENV)/.installed-dev ## measure training beside this processor's own co
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/inpainting.py
 	$(BIN)/python bench/sweeps.py
 	$(BIN)/python bench/tracking.py

@@ -15,16 +15,18 @@ from statistics import mean
 import torch
 from torch import Tensor
 
+from difflab import samplers
 from difflab.grids import UniformT
 from difflab.oracles import Mixture
 from difflab.rng import generator
-from difflab.samplers import ddpm, last, run
 from difflab.schedules import Cosine
 from difflab.tasks.measurements import Consistency, KeptPixels
 from difflab.zigzag import TimeTravel
 
-TRIPS = ((50, 10), (50, 5), (200, 20), (200, 5))  # grid.steps and grid.jump_length
-VISITS = (1, 2, 5, 10, 20)  # grid.jump_n_sample; 1 is plain replacement
+STEPS = 50
+TRIPS = (("ddpm", 10), ("ddpm", 5), ("ddpm", 1), ("heun", 1))  # sampler and grid.jump_length
+VISITS = (1, 2, 5, 10, 20, 40)  # grid.jump_n_sample; 1 is plain replacement
+MOST = {"ddpm": 20, "heun": 40}  # of them, for each sampler
 FILLS, SEEDS = 2000, 2
 LEVELS = torch.linspace(-3, 3, 3001)  # of the pixel, over which distribution functions are compared
 
@@ -61,15 +63,16 @@ def mixture(first: Tensor, second: Tensor, weights: Tensor) -> Mixture:
     )
 
 
-def filled(case: Case, steps: int, jump_length: int, visits: int, seed: int, fills: int = FILLS) -> Tensor:
-    """Fills of the second pixel, a row for each kept value, by ancestral steps."""
+def filled(case: Case, sampler: str, jump_length: int, visits: int, seed: int, fills: int = FILLS) -> Tensor:
+    """Fills of the second pixel, a row for each kept value."""
     noise = partial(_noise, generator(seed, "fill"))
     measure = KeptPixels(torch.tensor([[True, False]]))
     kept = torch.tensor(case.kept).repeat_interleave(fills)
     known = Consistency(measure, torch.stack([kept, 0 * kept], 1)[:, None, None])
-    nodes = TimeTravel(steps, UniformT, jump_length, visits).nodes(Cosine())
+    nodes = TimeTravel(STEPS, UniformT, jump_length, visits).nodes(Cosine())
     start = known.start(nodes)(case.data, noise, torch.zeros(len(kept), 1, 1, 2))
-    return last(run(ddpm, known(case.data), nodes, noise, start, start))[:, 0, 0, 1].reshape(len(case.kept), fills)
+    steps = samplers.run(getattr(samplers, sampler), known(case.data), nodes, noise, start, start)
+    return samplers.last(steps)[:, 0, 0, 1].reshape(len(case.kept), fills)
 
 
 def exact(case: Case, seed: int, fills: int = FILLS) -> Tensor:
@@ -102,22 +105,24 @@ def main() -> None:
         floors[name] = mean(error(case, exact(case, seed)) for seed in range(10 * SEEDS))
         print(f"{name}: exact draws {floors[name]:.4f}")
         print("jump_n_sample".rjust(24) + "".join(f"{v:>9}" for v in VISITS), flush=True)
-        for steps, jump in TRIPS:
-            errors = [mean(error(case, filled(case, steps, jump, v, seed)) for seed in range(SEEDS)) for v in VISITS]
-            tables[name, steps, jump] = errors
-            print(f"steps={steps} jump_length={jump}".rjust(24) + "".join(f"{e:9.4f}" for e in errors), flush=True)
+        for sampler, jump in TRIPS:
+            visits = [v for v in VISITS if v <= MOST[sampler]]
+            errors = [mean(error(case, filled(case, sampler, jump, v, seed)) for seed in range(SEEDS)) for v in visits]
+            tables[name, sampler, jump] = errors
+            print(f"{sampler} jump_length={jump}".rjust(24) + "".join(f"{e:9.4f}" for e in errors), flush=True)
     if len(sys.argv) > 1:
         draw(tables, floors, Path(sys.argv[1]))
 
 
-def draw(tables: dict[tuple[str, int, int], list[float]], floors: dict[str, float], path: Path) -> None:
+def draw(tables: dict[tuple[str, str, int], list[float]], floors: dict[str, float], path: Path) -> None:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4.2), layout="constrained")
     for axes, name in zip(figure.subplots(1, 2, sharey=True), floors, strict=True):
-        for steps, jump in TRIPS:
-            label = f"steps={steps} jump_length={jump}"
-            axes.loglog(VISITS, tables[name, steps, jump], marker="o", markersize=4, label=label)
+        for sampler, jump in TRIPS:
+            label = f"sampler={sampler} jump_length={jump}"
+            errors = tables[name, sampler, jump]
+            axes.loglog(VISITS[: len(errors)], errors, marker="o", markersize=4, label=label)
         axes.axhline(floors[name], color="grey", linestyle="--", label="exact draws")
         axes.set(xlabel="jump_n_sample (1: plain replacement)", title=f"{name} left by the kept pixel")
         axes.set_xticks(VISITS, [str(v) for v in VISITS])
