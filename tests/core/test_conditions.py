@@ -268,7 +268,7 @@ def test_conditions_keep_their_kind() -> None:
 
 
 def test_other_words_move_a_picture_from_the_one_gaussian_to_the_other() -> None:
-    """Of N(a, s^2) and N(b, s^2) the bridge up to sigma is x + (b - a) (1 - s / sqrt(s^2 + sigma^2)), in closed form."""
+    """Of N(a, s^2) and N(b, s^2) the bridge up to sigma is x + (b - a) (1 - s / sqrt(s^2 + sigma^2))."""
     before, after = (torch.full(SHAPE, mean) for mean in (-0.2, 0.3))
     picture = torch.randint(60, 120, SHAPE, generator=generator(2), dtype=torch.uint8)
     plain = Generation(heun, Karras(60, 1e-3).nodes(Cosine()), SHAPE, {})
