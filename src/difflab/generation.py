@@ -13,6 +13,7 @@ from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.guidance import Guidance, NoGuidance
+from difflab.latents.codec import Codec
 from difflab.pixels import to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
@@ -23,6 +24,7 @@ from difflab.samplers import Sampler, Step, last, run
 class Generation:
     """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it.
 
+    With a codec the sampler works on its latents, of `shape`, and pictures are decoded from them.
     Every method takes the denoiser as it was trained; the guidance is applied here, and the condition `asked` for.
     """
 
@@ -32,11 +34,21 @@ class Generation:
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
     asked: Asked | None = None
+    codec: Codec | None = None
 
     def asking(self, asked: Asked | None) -> "Generation":
         """The same for what is asked for, which the protocol names."""
         named = {} if asked is None else {"condition": asked.name}
         return replace(self, asked=asked, protocol=self.protocol | named)
+
+    def decoding(self, codec: Codec | None) -> "Generation":
+        """The same on the latents of a codec, which the protocol names; None: on pixels."""
+        named = {} if codec is None else {"latent": codec.name}
+        return replace(self, codec=codec, protocol=self.protocol | named)
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """The pixels, in [-1, 1], of a state that is as clean as data."""
+        return x if self.codec is None else self.codec.decode(x)
 
     @torch.inference_mode()
     def batches(
@@ -59,7 +71,7 @@ class Generation:
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
     ) -> UInt8[Tensor, "b c h w"]:
         """The pictures of the streams `indices` of `seed`, at once."""
-        return to_uint8(last(self.steps(denoise, seed, indices, device))).cpu()
+        return to_uint8(self.decoded(last(self.steps(denoise, seed, indices, device)))).cpu()
 
     def steps(
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
@@ -94,12 +106,13 @@ class Generation:
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
         """At most `frames` states from pure noise to pictures, each scaled to the range of its own level."""
         noise = SampleNoise(seed, indices)(torch.zeros(len(indices), *self.shape, device=device))
-        yield to_uint8(noise / 3).cpu()
+        yield to_uint8(self.decoded(noise / 3)).cpu()
         n = len(self.nodes)
         shown = {round((i + 1) * n / min(n, frames)) for i in range(min(n, frames))}
         for i, step in enumerate(self.steps(denoise, seed, indices, device), start=1):
             if i in shown:
-                yield to_uint8(step.x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])).cpu()
+                scaled = step.x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])
+                yield to_uint8(self.decoded(scaled)).cpu()
 
 
 @dataclass

@@ -14,6 +14,7 @@ from difflab.conditions.asked import asked_for
 from difflab.conditions.base import Condition, Given
 from difflab.errors import DifflabError
 from difflab.files import write_json
+from difflab.latents.opened import codec_of
 from difflab.pictures.album import finite
 from difflab.pictures.labelled import labelled_grid
 from difflab.pixels import grid, save_png
@@ -34,10 +35,11 @@ def main(cfg: DictConfig) -> Path:
     device = assemble.device(cfg.trainer)
     own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
     asked = asked_for(cfg, own, denoiser.condition)
-    generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
+    generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device))
+    generation = generation.asking(asked).decoding(codec_of(run))
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
     first = torch.cat(list(_save(batches, out)))
-    page, made_for = grid(first, scale=2), {}
+    page, made_for = grid(first, scale=2), dict[str, Any]()
     if asked is not None:
         page, made_for = _made_for(denoiser.condition, asked(cfg.seed, range(cfg.n)), first)
     save_png(out / "grid.png", page)
