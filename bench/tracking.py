@@ -31,6 +31,7 @@ from difflab.quiet import quiet_lightning
 from difflab.session import Checkpoint, opened, planned_run
 from difflab.trackers.base import Tracker
 from difflab.tracking import Recorder
+from difflab.trainer import lightning, load_data
 
 WINDOW = 2_000  # images: every_nimg of noise_loss and throughput
 WINDOWS_A_GRID = 10  # every_nimg of samples
@@ -88,11 +89,11 @@ def run(pairs: int, folder: str) -> tuple[Turns, float, float]:
         f"runs={folder}", "metrics=none", "logger.mode=offline", f"train.total_nimg={2 * (pairs + 1) * WINDOW + 64}",
         "callbacks.samples.every_nimg=null", "callbacks.checkpoint.every_nimg=null", "callbacks.film.at=[]",
     ])  # fmt: skip
-    data, module = train._data(cfg), train.untrained(cfg)
+    data, module = load_data(cfg), train.untrained(cfg)
     recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, assemble.generation(cfg), None, recorder)
     with opened(cfg, recorder, Checkpoint()):
-        trainer, turns = train._trainer(cfg, module, parts, Checkpoint()), Turns(recorder)
+        trainer, turns = lightning(cfg, module, parts.all(), recorder.run, Checkpoint()), Turns(recorder)
         trainer.callbacks.append(turns)  # type: ignore[attr-defined]
         trainer.fit(module, data)
         tracker = recorder.tracker = turns.tracker.tracker

@@ -1,8 +1,6 @@
 """From a composed configuration to the objects of the core; refuses what cannot work together."""
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
 
@@ -18,30 +16,22 @@ from difflab.instantiate import build
 from difflab.nfe import most_steps
 from difflab.objective import Objective, check_trainable
 from difflab.predictions import check_recoverable
-from difflab.rng import fold
+from difflab.rng import first_weights
 
 
 def denoiser(cfg: DictConfig) -> Denoiser:
     """The network and the condition with their first weights, a function of train.seed."""
-    with _first_weights(cfg):
+    with first_weights(cfg.train.seed):
         net, condition = build(cfg.net), build(cfg.condition)
-    return Denoiser(net, build(cfg.prediction), cfg.data.sigma_data, condition)
+    return Denoiser(net, build(cfg.prediction), cfg.latent.sigma_data, condition)
 
 
 def objective(cfg: DictConfig) -> Objective:
     """The objective; a weighting that is trained begins as a function of train.seed."""
-    with _first_weights(cfg):
+    with first_weights(cfg.train.seed):
         parts = [build(cfg[group]) for group in ("schedule", "weighting", "times", "coupling")]
     made: Objective = build(cfg.objective)(*parts)
     return made
-
-
-@contextmanager
-def _first_weights(cfg: DictConfig) -> Iterator[None]:
-    """Within, torch's own random numbers are a function of train.seed; afterwards they are as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(fold(cfg.train.seed, "weights"))
-        yield
 
 
 def check(denoiser: Denoiser, objective: Objective) -> None:
@@ -75,7 +65,7 @@ def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generati
     check_recoverable(build(cfg.prediction), schedule, nodes)
     guidance = build(cfg.guidance).bound(snapshots)
     check_guides(guidance, cfg)
-    draft = Generation(build(cfg.sampler), nodes, tuple(cfg.data.shape), {}, guidance)
+    draft = Generation(build(cfg.sampler), nodes, tuple(cfg.latent.shape), {}, guidance)
     # By its own words, since it knows which snapshot a null has found.
     names = {"sampler": describe(cfg.sampler), "grid": describe(cfg.grid), "guidance": repr(guidance)}
     return replace(draft, protocol=names | {"nfe": draft.nfe(bool(cfg.net.get("learn_variance")))})

@@ -8,30 +8,29 @@ from omegaconf import DictConfig
 
 from difflab import assemble
 from difflab.ema import Ema
-from difflab.lit import Diffusion
+from difflab.lit import ByImages
 from difflab.rng import generator
 
 
-def images_in(minutes: float, module: Diffusion, cfg: DictConfig, batch: int, seconds: float = 4.0) -> int:
+def images_in(minutes: float, module: ByImages, cfg: DictConfig, batch: int, seconds: float = 4.0) -> int:
     """The images that training sees in that time on the devices of `cfg`, a multiple of train.batch_size.
 
     Trains a copy on noise, `batch` images at once on one device, so that the run itself starts untouched.
     """
     device = assemble.device(cfg.trainer)
-    denoiser, objective = (copy.deepcopy(part).to(device) for part in (module.denoiser, module.objective))
-    trained = [*denoiser.parameters(), *objective.parameters()]
-    optimizer, ema = module.optim.build(trained), Ema(denoiser.parameters())
+    trained = copy.deepcopy(module).to(device)
+    optimizer, ema = module.optim.build(trained.parameters()), Ema(trained.parameters())
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
 
     def step() -> None:
-        x0 = torch.randn(batch, *cfg.data.shape, device=device)
+        x0 = torch.randn(batch, *cfg.latent.shape, device=device)
         with mixed:
-            loss = objective(denoiser, x0, generator(0, "measure", device=device)).per_sample.mean()
+            loss = trained.loss_of(x0, generator(0, "measure", device=device))
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(trained, 1.0)
+        torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
         optimizer.zero_grad()
-        ema.update(denoiser.parameters(), 0.999)
+        ema.update(trained.parameters(), 0.999)
         loss.item()  # waits for a GPU
 
     step()  # the first one allocates

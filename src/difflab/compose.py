@@ -11,6 +11,7 @@ from difflab.conf_errors import check_form, check_types, readable
 from difflab.conf_tree import groups_of, is_group, leaves, option
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
+from difflab.latents.settings import settle
 from difflab.of_the_run import inherit, named_run, of_the_run, offer_for_evaluation
 from difflab.resolved import as_the_file_has_it, resumed
 from difflab.validate import one_budget, one_number_of_steps, validate
@@ -46,6 +47,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     validate(cfg)
     if verb == "train":
         one_budget(given, cfg)
+        settle(cfg)
     one_number_of_steps(given)
     return cfg
 

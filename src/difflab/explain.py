@@ -98,7 +98,10 @@ def _others(cfg: DictConfig) -> dict[str, Any]:
     from difflab.instantiate import build
 
     files = {name: OmegaConf.load(conf_dir() / "weighting" / f"{name}.yaml") for name in cfg.compare}
-    return {name: build(OmegaConf.create({"data": cfg.data, "w": node}).w) for name, node in files.items()}
+    return {
+        name: build(OmegaConf.create({"data": cfg.data, "latent": cfg.latent, "w": node}).w)
+        for name, node in files.items()
+    }
 
 
 def _named(node: DictConfig) -> str:

@@ -21,7 +21,7 @@ def main(cfg: DictConfig) -> Path:
     if out.path.exists() and any(out.path.iterdir()):
         raise DifflabError(f"out={out.path} holds something already: name an empty folder, or remove it")
     about = export_weights(run, out.model, cfg.half)
-    for path in (run.config, run.metrics, run.figures, run.result, run.sampler, *_last_pictures(run)):
+    for path in (run.config, run.metrics, run.figures, run.result, run.sampler, run.codec, *_last_pictures(run)):
         if path.exists():
             (out.path / path.relative_to(run.path)).parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(path, out.path / path.relative_to(run.path))

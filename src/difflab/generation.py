@@ -13,6 +13,7 @@ from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.guidance import Guidance, NoGuidance
+from difflab.latents.codec import Codec
 from difflab.pixels import to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
@@ -32,6 +33,7 @@ class Generation:
 
     A task (see tasks/) is another generation: `wrap` changes the guided denoiser, `start` begins elsewhere than in
     pure noise, `finish` makes 0..255 of the last state.
+    With a codec the sampler works on its latents, of `shape`, and pictures are decoded from them.
     Every method takes the denoiser as it was trained; the guidance is applied here, and the condition `asked` for.
     """
 
@@ -41,6 +43,7 @@ class Generation:
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
     asked: Asked | None = None
+    codec: Codec | None = None
     wrap: Callable[[Denoise], Denoise] = _unchanged
     start: Start | None = None
     finish: Callable[[Tensor], Tensor] = to_uint8
@@ -49,6 +52,15 @@ class Generation:
         """The same for what is asked for, which the protocol names."""
         named = {} if asked is None else {"condition": asked.name}
         return replace(self, asked=asked, protocol=self.protocol | named)
+
+    def decoding(self, codec: Codec | None) -> "Generation":
+        """The same on the latents of a codec, which the protocol names; None: on pixels."""
+        named = {} if codec is None else {"latent": codec.name}
+        return replace(self, codec=codec, protocol=self.protocol | named)
+
+    def decoded(self, x: Tensor) -> Tensor:
+        """The pixels, in [-1, 1], of a state that is as clean as data."""
+        return x if self.codec is None else self.codec.decode(x)
 
     @torch.inference_mode()
     def batches(
@@ -72,7 +84,7 @@ class Generation:
     ) -> UInt8[Tensor, "b c h w"]:
         """The pictures of the streams `indices` of `seed`, at once."""
         *_, x = self.states(denoise, seed, indices, device)
-        return self.finish(x).cpu()
+        return self.finish(self.decoded(x)).cpu()
 
     def steps(
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
@@ -141,9 +153,9 @@ class Generation:
         shown = {0, *(round((i + 1) * n / min(n, frames)) for i in range(min(n, frames)))}
         for i, x in enumerate(self.states(denoise, seed, indices, device)):
             if i == n:
-                yield self.finish(x).cpu()
+                yield self.finish(self.decoded(x)).cpu()
             elif i in shown:
-                yield to_uint8(x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])).cpu()
+                yield to_uint8(self.decoded(x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i]))).cpu()
 
 
 @dataclass

@@ -19,6 +19,7 @@ from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.instantiate import build
+from difflab.latents.settings import refuse_latents
 from difflab.metrics import dequantisation
 from difflab.metrics.estimates import FlowDraws, bound_terms, flow_bits, over_pictures
 from difflab.metrics.flow_likelihood import RK4, Adaptive, Heun, ends
@@ -101,6 +102,7 @@ def _folder(cfg: DictConfig) -> Path:
 
 def _subject(cfg: DictConfig) -> Subject:
     run, device = find_run(cfg["from"]), assemble.device(cfg.trainer)
+    refuse_latents(run.read_config(), "difflab likelihood measures a density of pixels")
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     data = from_config(cfg.data, batch_size=1, seed=0)
     data.setup()

@@ -1,5 +1,6 @@
-"""The LightningModule: wiring only. The mathematics is in objective.py, the decisions in conf/."""
+"""The LightningModules: wiring only. The mathematics is in the objectives, the decisions in conf/."""
 
+from abc import abstractmethod
 from typing import Any
 
 import pytorch_lightning as pl
@@ -14,21 +15,11 @@ from difflab.optim import AdamW
 from difflab.rng import fold, generator
 
 
-class Diffusion(pl.LightningModule):
-    """Trains a denoiser on an objective. `nimg`, the images seen by all devices, drives everything else."""
+class ByImages(pl.LightningModule):
+    """Training by the clock of `nimg`, the images seen by all devices: what is the same whatever is trained."""
 
-    def __init__(
-        self,
-        denoiser: Denoiser,
-        objective: Objective,
-        optim: AdamW,
-        total_nimg: int,
-        seed: int,
-        grad_clip: float | None,
-    ) -> None:
+    def __init__(self, optim: AdamW, total_nimg: int, seed: int, grad_clip: float | None) -> None:
         super().__init__()
-        self.denoiser = denoiser
-        self.objective = objective
         self.optim = optim
         self.total_nimg = total_nimg
         self.seed = seed
@@ -36,22 +27,18 @@ class Diffusion(pl.LightningModule):
         self.nimg = self.nimg_before = 0  # now, and when the current optimiser step began
         self.step_begun = -1
         self.grad_norm = torch.zeros(())
-        self.loss: Loss | None = None  # of the last step, for the callbacks
 
-    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
-        place = (self.nimg, self.global_rank)
-        torch.manual_seed(fold(self.seed, "dropout", *place))  # dropout can't be handed a generator
-        noise = generator(self.seed, "noise", *place, device=self.device)
-        self.loss = self.objective(self.denoiser.given(self._given(batch, place)), batch["x0"], noise)
-        self._refuse_non_finite(self.loss)
-        self._observe(self.loss)
+    @abstractmethod
+    def loss_of(self, x0: Tensor, generator: torch.Generator) -> Tensor:
+        """What is minimised, of a batch without labels: for a measurement of its cost."""
+
+    @property
+    def place(self) -> tuple[int, int]:
+        """What the randomness of a step depends on, besides the seed."""
+        return self.nimg, self.global_rank
+
+    def saw(self, batch: dict[str, Any]) -> None:
         self.nimg += len(batch["x0"]) * self.trainer.world_size
-        return self.loss.per_sample.mean()
-
-    def _given(self, batch: dict[str, Any], place: tuple[int, int]) -> Given:
-        """The condition of each picture, dropped of a share of them."""
-        condition = self.denoiser.condition
-        return condition.of_batch(batch).dropped(condition.dropout, generator(self.seed, "condition", *place))
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
         return self.optim.build(self.parameters())
@@ -78,13 +65,57 @@ class Diffusion(pl.LightningModule):
         limit = float("inf") if self.grad_clip is None else self.grad_clip
         self.grad_norm = torch.nn.utils.clip_grad_norm_(self.parameters(), limit)
         if not torch.isfinite(self.grad_norm):
-            raise DifflabError(f"the gradient is not finite at {self._place()}")
+            raise DifflabError(f"the gradient is not finite at {self.where()}")
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["nimg"] = self.nimg
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self.nimg = checkpoint["nimg"]
+
+    def where(self) -> str:
+        """Of a failure, for its message, and the way on."""
+        return (
+            f"step {self.global_step} (nimg={self.nimg}): the last checkpoint is kept; resume it with a lower "
+            f"optim.lr (now {self.optim.lr:g}) or a lower train.grad_clip"
+        )
+
+
+class Diffusion(ByImages):
+    """Trains a denoiser on an objective."""
+
+    def __init__(
+        self,
+        denoiser: Denoiser,
+        objective: Objective,
+        optim: AdamW,
+        total_nimg: int,
+        seed: int,
+        grad_clip: float | None,
+    ) -> None:
+        super().__init__(optim, total_nimg, seed, grad_clip)
+        self.denoiser = denoiser
+        self.objective = objective
+        self.loss: Loss | None = None  # of the last step, for the callbacks
+
+    def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
+        place = self.place
+        torch.manual_seed(fold(self.seed, "dropout", *place))  # dropout can't be handed a generator
+        noise = generator(self.seed, "noise", *place, device=self.device)
+        self.loss = self.objective(self.denoiser.given(self._given(batch)), batch["x0"], noise)
+        self._refuse_non_finite(self.loss)
+        self._observe(self.loss)
+        self.saw(batch)
+        return self.loss.per_sample.mean()
+
+    def loss_of(self, x0: Tensor, generator: torch.Generator) -> Tensor:
+        loss: Loss = self.objective(self.denoiser, x0, generator)
+        return loss.per_sample.mean()
+
+    def _given(self, batch: dict[str, Any]) -> Given:
+        """The condition of each picture, dropped of a share of them."""
+        condition = self.denoiser.condition
+        return condition.of_batch(batch).dropped(condition.dropout, generator(self.seed, "condition", *self.place))
 
     def _observe(self, loss: Loss) -> None:
         """Show the losses of all devices to the density of times, so that they agree on it."""
@@ -97,11 +128,5 @@ class Diffusion(pl.LightningModule):
             worst = loss.logsnr[bad][0].item()
             raise DifflabError(
                 f"the loss of {int(bad.sum())} of {len(bad)} pictures, one at logsnr={worst:.2f}, is not finite "
-                f"at {self._place()}"
+                f"at {self.where()}"
             )
-
-    def _place(self) -> str:
-        return (
-            f"step {self.global_step} (nimg={self.nimg}): the last checkpoint is kept; resume it with a lower "
-            f"optim.lr (now {self.optim.lr:g}) or a lower train.grad_clip"
-        )

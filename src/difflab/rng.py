@@ -4,7 +4,8 @@ Nothing here has a state that a checkpoint would have to keep.
 """
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 from jaxtyping import Float
@@ -20,6 +21,14 @@ def fold(seed: int, *keys: str | int) -> int:
 def generator(seed: int, *keys: str | int, device: str | torch.device = "cpu") -> torch.Generator:
     """The generator of one purpose at one place, such as `generator(seed, "noise", nimg, rank)`."""
     return torch.Generator(device).manual_seed(fold(seed, *keys))
+
+
+@contextmanager
+def first_weights(seed: int) -> Iterator[None]:
+    """Within, torch's own random numbers are a function of the seed; afterwards they are as they were."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(fold(seed, "weights"))
+        yield
 
 
 class SampleNoise:

@@ -7,6 +7,7 @@ checkpoints/last.ckpt  weights, average, optimiser, position
 checkpoints/best.ckpt  the average with the best figure, if callbacks.best asks for it
 checkpoints/snapshot-nimg=000012800.ckpt  averaged weights of the young run
 checkpoints/power-nimg=000012800.ckpt  power-function averages, from which one of any length is made
+codec.safetensors      of a run on latents: the autoencoder that makes and reads them
 samples/               grids from fixed seeds, reverse.gif
 result.json            the final figures, each with its protocol
 model.safetensors      of a run that `difflab export` has written, in the place of checkpoints/: the average alone
@@ -55,6 +56,10 @@ class Run:
         return self.path / "figures.jsonl"
 
     @property
+    def codec(self) -> Path:
+        return self.path / "codec.safetensors"
+
+    @property
     def samples(self) -> Path:
         return self.path / "samples"
 
@@ -89,6 +94,8 @@ class Run:
             )
         cfg = OmegaConf.load(self.config)
         assert isinstance(cfg, DictConfig)
+        if "latent" not in cfg and "data" in cfg:  # from before there were any
+            cfg.latent = {"kind": "none", "shape": cfg.data.shape, "sigma_data": cfg.data.sigma_data}
         OmegaConf.set_struct(cfg, True)
         return cfg
 

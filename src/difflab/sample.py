@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import torch
 from omegaconf import DictConfig
@@ -10,11 +11,15 @@ from torch import Tensor
 
 from difflab import assemble
 from difflab.conditions.asked import asked_for
+from difflab.conditions.base import Condition, Given
 from difflab.errors import DifflabError
 from difflab.files import write_json
+from difflab.latents.opened import codec_of
+from difflab.pictures.album import finite
 from difflab.pictures.labelled import labelled_grid
 from difflab.pixels import grid, save_png
 from difflab.runs import find_run
+from difflab.sources import cut
 from difflab.weights import load_denoiser, snapshots_of
 
 GRID_PICTURES = 256  # in grid.png; the rest is in single files
@@ -31,11 +36,15 @@ def main(cfg: DictConfig) -> Path:
     device = assemble.device(cfg.trainer)
     own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
     asked = asked_for(cfg, own, denoiser.condition)
-    generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
+    generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device))
+    generation = generation.asking(asked).decoding(codec_of(run))
     batches = generation.batches(denoiser.to(device), cfg.seed, range(cfg.n), cfg.batch, device)
     first = torch.cat(list(_save(batches, out)))
-    words = None if asked is None else asked(cfg.seed, range(cfg.n)).words
-    save_png(out / "grid.png", grid(first, scale=2) if words is None else labelled_grid(first, words[: len(first)]))
+    page, made_for = grid(first, scale=2), dict[str, Any]()
+    if asked is not None:
+        page, made_for = _made_for(denoiser.condition, asked(cfg.seed, range(len(first))), first)
+        made_for["words"] = [word for few in cut(range(cfg.n), cfg.batch) for word in asked(cfg.seed, few).words]
+    save_png(out / "grid.png", page)
     write_json(out / "samples.json", {
         "n": cfg.n,
         "seed": cfg.seed,
@@ -43,10 +52,18 @@ def main(cfg: DictConfig) -> Path:
         "nimg": checkpoint["nimg"],
         "weights": cfg.weights,
         **generation.protocol,
-        **({} if words is None else {"words": words}),
+        **made_for,
     })  # fmt: skip
     print(f"samples: {out}")
     return out
+
+
+def _made_for(condition: Condition, rows: Given, first: Tensor) -> tuple[Tensor, dict[str, Any]]:
+    """The grid of the first pictures with what each was made for, and how well they keep it."""
+    kept = condition.kept(rows, first)
+    for name, value in kept.items():
+        print(f"{name}: {value:.4g}")
+    return labelled_grid(condition.beside(rows, first), rows.words), finite(kept)
 
 
 def _save(batches: Iterator[Tensor], out: Path) -> Iterator[Tensor]:

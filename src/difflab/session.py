@@ -2,21 +2,20 @@
 
 import os
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 
 from difflab.checkpoints import load_checkpoint
 from difflab.errors import BusyError, DifflabError
-from difflab.lit import Diffusion
+from difflab.lit import ByImages
 from difflab.locks import held
-from difflab.power_weights import check_tracked
 from difflab.runs import Run, find_run, new_run, user_path
 from difflab.tracking import Recorder, open_tracker
-from difflab.weights import check_weights, denoiser_weights
 
 RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory
 
@@ -31,15 +30,14 @@ class Checkpoint:
     written: int | None = None  # when, in ns
 
     @staticmethod
-    def of(cfg: DictConfig, module: Diffusion) -> "Checkpoint":
-        """Raises DifflabError where its weights don't fit the network, or the run tracks other averages."""
+    def of(cfg: DictConfig, check: Callable[[Run, dict[str, Any]], None]) -> "Checkpoint":
+        """check: raises DifflabError where the contents of the run's checkpoint don't fit what is trained."""
         if cfg.resume is None:
             return Checkpoint()
         run = find_run(cfg.resume, "resume")
         written = _written(run)
         contents = load_checkpoint(run.checkpoint)
-        check_weights(module.denoiser, denoiser_weights(contents), run)
-        check_tracked(run, contents, cfg.callbacks.power_ema.sigma_rel)
+        check(run, contents)
         return Checkpoint(run.checkpoint, contents["nimg"], contents["global_step"], written)
 
     def check_current(self, run: Run) -> None:
@@ -51,11 +49,14 @@ class Checkpoint:
             )
 
     def finished_run(self, cfg: DictConfig) -> Run | None:
-        """The run to resume, if nothing is left to do: a kill may have come between training and figures."""
+        """The run to resume, if nothing is left to do, which it says. A kill may have come before the figures."""
         if self.path is None or self.nimg < cfg.train.total_nimg:
             return None
         run = find_run(cfg.resume, "resume")
-        return run if run.result.is_file() else None
+        if not run.result.is_file():
+            return None
+        print(f"finished: all {self.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
+        return run
 
 
 def is_helper() -> bool:
@@ -87,6 +88,13 @@ def planned_run(cfg: DictConfig) -> Run:
     if run.checkpoint.exists():
         raise BusyError(f"run_dir={cfg.run_dir} holds a run already: go on with resume={run.path}, or name another")
     return run
+
+
+def begun(cfg: DictConfig) -> Run | None:
+    """The run that goes on, or that rank 0 has begun; None: it is a new one."""
+    if is_helper():
+        return Run(opened_by_rank_0())
+    return None if cfg.resume is None else find_run(cfg.resume, "resume")
 
 
 @contextmanager
@@ -134,7 +142,7 @@ def _written(run: Run) -> int | None:
 
 
 @contextmanager
-def stopped_gently(run: Run, module: Diffusion) -> Iterator[None]:
+def stopped_gently(run: Run, module: ByImages) -> Iterator[None]:
     """Lightning turns Ctrl-C and SIGTERM into an exit without a word; say how to go on."""
     try:
         yield

@@ -16,7 +16,9 @@ from difflab.conditions.asked import Asks, as_trained
 from difflab.data.images import Images
 from difflab.denoiser import Denoise, Denoiser
 from difflab.guidance import Snapshots
+from difflab.latents.opened import codec_of
 from difflab.metrics.protocol import Entry
+from difflab.nets.digest import digest_of_weights
 from difflab.runs import Run, find_run, is_of_a_run, run_path
 from difflab.weights import load_denoiser, snapshots_of
 
@@ -69,7 +71,7 @@ class RunSource(Source):
         denoiser, checkpoint = load_denoiser(run, cfg.weights)
         self.denoiser = denoiser.to(device)
         generation = assemble.generation(assemble.with_sampler(own, cfg), _noted(snapshots_of(run, device), digests))
-        self.generation = generation.asking(asks(own, denoiser.condition))
+        self.generation = generation.asking(asks(own, denoiser.condition)).decoding(codec_of(run))
         self.protocol = self.generation.protocol | {
             "source": self.name,
             "source_digest": digest_of_weights(denoiser),
@@ -80,7 +82,7 @@ class RunSource(Source):
         }
         model = {group: assemble.describe(own[group]) for group in ("net", "condition", "prediction", "schedule")}
         self.digest = digest(
-            {**self.protocol, **model, "data": [own.data.sigma_data, *own.data.shape], "weaker": digests}
+            {**self.protocol, **model, "data": [own.latent.sigma_data, *own.latent.shape], "weaker": digests}
         )
 
     def chunks(self, chunks: Iterable[Sequence[int]]) -> Generator[Batch, None, None]:
@@ -132,15 +134,6 @@ def _noted(snapshots: Snapshots, digests: dict[int, str]) -> Snapshots:
         return found, denoiser
 
     return snapshot
-
-
-def digest_of_weights(module: torch.nn.Module) -> str:
-    """sha256 of all weights and buffers by name: which file they came from makes no difference."""
-    found = hashlib.sha256()
-    for name, tensor in sorted(module.state_dict().items()):
-        found.update(f"{name}{tuple(tensor.shape)}{tensor.dtype}".encode())
-        found.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().data)
-    return found.hexdigest()
 
 
 def digest(values: Mapping[str, Any]) -> str:

@@ -32,6 +32,7 @@ ZERO_OR_MORE = (
     "search.seed",
 )
 ONE_OF = {
+    "latent.kind": ("none", "autoencoder", "autoencoder_kl"),
     "logger.kind": ("wandb", "csv", "tensorboard", "none"),
     "logger.mode": ("auto", "online", "offline"),
     "grid.spacing": ("leading", "trailing", "linspace"),

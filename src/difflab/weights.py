@@ -4,12 +4,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from difflab import assemble
 from difflab.checkpoints import load_checkpoint, load_model
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.guidance import Snapshots
+from difflab.latents.settings import trains_autoencoder
 from difflab.power_ema import gamma_of
 from difflab.power_weights import KEY, Weights, power_average
 from difflab.runs import Run
@@ -25,6 +27,11 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
     the run's config.
     """
     sigma_rel = power_length(weights)
+    if trains_autoencoder(run.read_config()):
+        raise DifflabError(
+            f"{run.path} is an autoencoder's run, which makes no pictures of its own: train one on its latents with "
+            f"latent=autoencoder latent.from={run.path}"
+        )
     checkpoint = _contents(run)
     denoiser = assemble.denoiser(run.read_config())
     plain = denoiser_weights(checkpoint) if "state_dict" in checkpoint else denoiser.state_dict()
@@ -116,9 +123,9 @@ def denoiser_weights(checkpoint: dict[str, Any]) -> dict[str, torch.Tensor]:
     return {k.removeprefix("denoiser."): v for k, v in checkpoint["state_dict"].items() if k.startswith("denoiser.")}
 
 
-def check_weights(denoiser: Denoiser, weights: dict[str, torch.Tensor], run: Run) -> None:
+def check_weights(net: nn.Module, weights: dict[str, torch.Tensor], run: Run) -> None:
     """Refuse weights of another architecture, by name and shape."""
-    here = {k: tuple(v.shape) for k, v in denoiser.state_dict().items()}
+    here = {k: tuple(v.shape) for k, v in net.state_dict().items()}
     there = {k: tuple(v.shape) for k, v in weights.items()}
     differing = sorted(k for k in here.keys() | there.keys() if here.get(k) != there.get(k))
     if differing:

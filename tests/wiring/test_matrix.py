@@ -129,10 +129,10 @@ def samples(
 
 
 @pytest.mark.parametrize("group", [*ALGEBRA, "net"])
-def test_a_group_refers_to_the_data_alone(group: str) -> None:
+def test_a_group_refers_to_the_data_and_its_latents_alone(group: str) -> None:
     for path in (conf_dir() / group).glob("*.yaml"):
         for reference in re.findall(r"\$\{([\w.]+)", path.read_text()):
-            its_own = (".", "data.", *(["condition.told"] if group == "net" else []))
+            its_own = (".", "data.", "latent.", *(["condition.told"] if group == "net" else []))
             assert reference.startswith(its_own), f"{path.name}: {reference}"
 
 

@@ -10,11 +10,12 @@ import torch
 from difflab import rng
 from difflab.compose import compose
 from difflab.errors import DifflabError
+from difflab.nets.digest import digest_of_weights
 from difflab.picture_arrays import PictureArray
 from difflab.picture_sets import PictureSet, open_pictures
 from difflab.pixels import save_png
 from difflab.runs import Run
-from difflab.sources import RunSource, Source, digest_of_weights, open_source
+from difflab.sources import RunSource, Source, open_source
 from difflab.weights import load_snapshot
 
 SHAPE = (3, 8, 6)

@@ -47,7 +47,7 @@ def assemble_callbacks(
     c = cfg.callbacks
     ema = EmaWeights(**cfg.ema)
     evaluation = None if scored is None else assemble_evaluation(cfg, generation, scored, ema, recorder)
-    cost = gflop_of(module.denoiser, cfg.data.shape)
+    cost = gflop_of(module.denoiser, cfg.latent.shape)
     return Parts(
         ema=ema,
         samples=Samples(generation, ema, recorder, **c.samples),

@@ -30,5 +30,7 @@ def _proxy(cfg: DictConfig, generation: Generation) -> Plan:
             raise DifflabError(
                 f"callbacks.evaluation.proxy.figures names {name}, but figures has {', '.join(cfg.figures)}: name these"
             )
-    coarse = assemble.generation(assemble.with_steps(cfg, proxy.steps)).asking(generation.asked)
+    coarse = (
+        assemble.generation(assemble.with_steps(cfg, proxy.steps)).asking(generation.asked).decoding(generation.codec)
+    )
     return Plan("proxy", coarse, proxy.n, proxy.every_nimg, tuple(proxy.figures))

@@ -58,7 +58,12 @@ class Samples(pl.Callback):
         with self.ema.applied(module):
             images = shared_pictures(module, self.generation, self.n, self.seed, self.batch, "samples")
         if module.trainer.is_global_zero:
-            save_png(self.path(module.nimg), grid(images, scale=2))
+            save_png(self.path(module.nimg), grid(self._shown(module, images), scale=2))
             caption = f"{module.nimg:,} images seen, seed {self.seed}"
             self.recorder.picture(module.nimg, "samples/grid", self.path(module.nimg), caption)
         return images
+
+    def _shown(self, module: Any, images: UInt8[Tensor, "n c h w"]) -> UInt8[Tensor, "n c h _w"]:
+        """Beside what they were made from, where that is a picture."""
+        asked = self.generation.asked
+        return images if asked is None else module.denoiser.condition.beside(asked(self.seed, range(self.n)), images)

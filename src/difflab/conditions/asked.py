@@ -85,11 +85,11 @@ def as_trained(cfg: DictConfig, condition: Condition) -> Asked | None:
 
 
 def asked_for(cfg: DictConfig, own: DictConfig, condition: Condition) -> Asked | None:
-    """What a command asks of a run: its label=, prompt= or prompts=, sample by sample in turn, else as it was trained.
+    """What a command asks of a run: its label=, prompt=, prompts= or image=, in turn, else as it was trained.
 
     cfg: the command's; own: the run's. Raises DifflabError for words that the run does not know.
     """
-    given = {key: cfg[key] for key in ("label", "prompt", "prompts") if cfg[key] is not None}
+    given = {key: cfg[key] for key in ("label", "prompt", "prompts", "image") if cfg[key] is not None}
     if not given:
         return as_trained(own, condition)
     if len(given) > 1:

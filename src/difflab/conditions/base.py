@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 import torch
-from jaxtyping import Bool, Float, Int64, Shaped
+from jaxtyping import Bool, Float, Int64, Shaped, UInt8
 from torch import Tensor, nn
 
 from difflab.errors import DifflabError
@@ -96,3 +96,13 @@ class Condition(nn.Module, ABC):
     @abstractmethod
     def forward(self, given: Given) -> Told:
         """What a network is told of each row."""
+
+    def beside(self, given: Given, made: UInt8[Tensor, "b c h w"]) -> UInt8[Tensor, "b c h _w"]:
+        """Pictures `made`, each to the right of the picture that it was made from, where there is one."""
+        del given
+        return made
+
+    def kept(self, given: Given, made: UInt8[Tensor, "b c h w"]) -> dict[str, float]:
+        """How well pictures `made` keep what they were made for, by the names of the measures."""
+        del given, made
+        return {}

@@ -86,7 +86,7 @@ def fit(pixels: UInt8[Tensor, "n c h w"], shape: Sequence[int], name: str, canva
         pixels = _pad(pixels, max(h, canvas), max(w, canvas))
         if pixels.shape[-2] * width != pixels.shape[-1] * height:
             raise refusal
-        pixels = _average(pixels, height, width)
+        pixels = average(pixels, height, width)
     return pixels.expand(-1, channels, -1, -1).contiguous()
 
 
@@ -95,6 +95,7 @@ def _pad(pixels: UInt8[Tensor, "n c h w"], height: int, width: int) -> UInt8[Ten
     return pad(pixels, (dx // 2, dx - dx // 2, dy // 2, dy - dy // 2))
 
 
-def _average(pixels: UInt8[Tensor, "n c h w"], height: int, width: int) -> UInt8[Tensor, "n c H W"]:
+def average(pixels: UInt8[Tensor, "n c h w"], height: int, width: int) -> UInt8[Tensor, "n c H W"]:
+    """Of the area that each new pixel covers, rounded."""
     parts = (interpolate(p.float(), (height, width), mode="area") for p in pixels.split(BATCH))
     return torch.cat([p.round().to(torch.uint8) for p in parts])

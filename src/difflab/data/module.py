@@ -12,6 +12,7 @@ from difflab.data.images import Images
 from difflab.data.stream import Stream
 from difflab.errors import DifflabError
 from difflab.instantiate import build
+from difflab.latents.cache import Stored
 
 Source = Callable[[], tuple[Images, Images]]
 
@@ -54,6 +55,7 @@ class ImageData(pl.LightningDataModule):
         self.shape = tuple(shape)
         self.captions, self.sigma_data, self.flip = captions, sigma_data, flip
         self.batch_size, self.seed = batch_size, seed
+        self.latents: Stored | None = None  # of the training pictures: what training sees of them
         self.tags, self.tag_dropout = list(tags), tag_dropout
         self._source, self._classes = source, classes
         self._splits: tuple[Images, Images] | None = None
@@ -92,6 +94,7 @@ class ImageData(pl.LightningDataModule):
             start_nimg=int(trainer.lightning_module.nimg),  # type: ignore[arg-type]
             rank=trainer.global_rank,
             world=trainer.world_size,
+            latents=self.latents,
             tag_dropout=self.tag_dropout,
         )
 

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from difflab.data import tags
 from difflab.data.images import Images
+from difflab.latents.cache import Stored
 from difflab.pixels import to_model
 from difflab.rng import generator
 
@@ -24,7 +25,7 @@ class Stream:
 
     Rank r of `world` takes positions nimg + r*batch_size .. of a step that moves nimg by batch_size*world.
     A batch is as `as_batch` makes it, with `nimg`, the position of rank 0's first image of the step. Each tag of a
-    caption is left out with a chance of `tag_dropout`, anew at each position.
+    caption is left out with a chance of `tag_dropout`, anew at each position. Where there are `latents`, they are x0.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Stream:
         start_nimg: int = 0,
         rank: int = 0,
         world: int = 1,
+        latents: Stored | None = None,
         tag_dropout: float = 0.0,
     ) -> None:
         self.images = images
@@ -45,6 +47,7 @@ class Stream:
         self.start_nimg = start_nimg
         self.rank = rank
         self.world = world
+        self.latents = latents
         self.tag_dropout = tag_dropout
         # A batch touches two neighbouring epochs; each costs O(n) to draw.
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
@@ -63,7 +66,8 @@ class Stream:
         if self.flip:
             pixels = torch.where(flips[:, None, None, None], images.pixels.flip(-1), images.pixels)
             images = replace(images, pixels=pixels)
-        return as_batch(self._thinned(images, first)) | {"nimg": nimg}
+        batch = as_batch(self._thinned(images, first)) | {"nimg": nimg}
+        return batch if self.latents is None else batch | {"x0": self.latents.at(index, flips)}
 
     def _thinned(self, images: Images, first: int) -> Images:
         """The pictures of the positions from `first` on, without some of their captions' tags."""

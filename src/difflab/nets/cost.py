@@ -1,9 +1,10 @@
 """What a network costs: parameters and GFLOP."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -18,11 +19,8 @@ def parameters(net: nn.Module) -> int:
 def gflop_per_image(net: nn.Module, shape: Sequence[int], told: Told = NOTHING) -> float:
     """10^9 floating point operations of one forward pass (a multiply-add is two), told of one row's condition."""
     device = next(net.parameters()).device
-    x, level = torch.zeros(1, *shape, device=device), torch.zeros(1, device=device)
-    # The counter knows no fused attention on a processor: as plain products it is counted everywhere alike.
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
-        net(x, level) if told is NOTHING else net(x, level, told)
-    return counter.get_total_flops() / 1e9
+    level = torch.zeros(1, device=device)
+    return gflop_of_call(lambda x: net(x, level) if told is NOTHING else net(x, level, told), shape, device)
 
 
 def gflop_of(denoiser: Denoiser, shape: Sequence[int]) -> float:
@@ -30,3 +28,11 @@ def gflop_of(denoiser: Denoiser, shape: Sequence[int]) -> float:
     with torch.no_grad():
         told = denoiser.unconditional(torch.zeros(1, *shape, device=next(denoiser.parameters()).device))
     return gflop_per_image(denoiser.net, shape, told)
+
+
+def gflop_of_call(call: Callable[[Tensor], Any], shape: Sequence[int], device: torch.device | str = "cpu") -> float:
+    """10^9 floating point operations of a function of one picture."""
+    # The counter knows no fused attention on a processor: as plain products it is counted everywhere alike.
+    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        call(torch.zeros(1, *shape, device=device))
+    return counter.get_total_flops() / 1e9

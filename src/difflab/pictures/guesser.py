@@ -14,6 +14,7 @@ from difflab.data.module import from_config
 from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.generation import Generation
+from difflab.latents.settings import refuse_latents
 from difflab.pictures.by_heart import by_heart
 from difflab.pixels import to_model
 from difflab.rng import generator
@@ -43,6 +44,7 @@ def learned_by_heart(cfg: DictConfig) -> Guesser:
 def network(cfg: DictConfig, run: Run) -> Guesser:
     """Asked about pictures that it has never seen. Raises DifflabError for what does not work together."""
     check_same(cfg, run)
+    refuse_latents(run.read_config(), "difflab explain draws what becomes of pixels")
     m, device = max(cfg.n, cfg.measured), assemble.device(cfg.trainer)
     x0 = repeated(pictures(cfg, "val", m), m).to(device)
     denoiser, checkpoint = load_denoiser(run, cfg.weights)

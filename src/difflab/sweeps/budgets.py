@@ -10,9 +10,10 @@ import torch
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.files import read_json, write_json
+from difflab.latents.settings import trains_autoencoder
 from difflab.sweeps.checks import with_some_data
 
-_COST = ("net", "condition", "data", "objective", "optim", "trainer")
+_COST = ("net", "condition", "data", "latent", "objective", "optim", "trainer")
 
 
 class Budgets:
@@ -44,12 +45,15 @@ def _cost(cfg: DictConfig) -> str:
 
 
 def _measured(cfg: DictConfig, threads: int) -> int:
-    from difflab.train import settle_budget, untrained
+    from difflab import train
+    from difflab.latents import train as autoencoders
+    from difflab.trainer import settle_budget
 
     cfg, before = with_some_data(cfg), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        settle_budget(cfg, untrained(cfg))
+        module = autoencoders.untrained(cfg) if trains_autoencoder(cfg) else train.untrained(cfg)
+        settle_budget(cfg, module)
     finally:
         torch.set_num_threads(before)
     return int(cfg.train.total_nimg)

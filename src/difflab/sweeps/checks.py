@@ -12,6 +12,7 @@ from difflab.compose import compose
 from difflab.conf_tree import leaves
 from difflab.errors import DifflabError
 from difflab.files import replacing
+from difflab.latents.settings import trains_autoencoder
 from difflab.resolved import read_config_file
 from difflab.sweeps.folder import Job, Sweep
 
@@ -46,6 +47,11 @@ def _build(cfg: DictConfig) -> None:
     from difflab.instantiate import build
 
     cfg = with_some_data(cfg)
+    if trains_autoencoder(cfg):
+        from difflab.latents.train import untrained
+
+        untrained(cfg)
+        return
     denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
     assemble.check(denoiser, objective)
     assemble.generation(cfg)

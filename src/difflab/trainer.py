@@ -1,0 +1,80 @@
+"""What every training needs of a configuration, whatever is trained: pictures, batches, budget, Lightning."""
+
+from collections.abc import Sequence
+
+import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities.exceptions import MisconfigurationException
+from omegaconf import DictConfig
+
+from difflab.budget import images_in
+from difflab.callbacks.checkpoint import WholeFiles
+from difflab.data.images import measure_sigma_data
+from difflab.data.module import ImageData, from_config
+from difflab.errors import DifflabError
+from difflab.lit import ByImages
+from difflab.runs import Run
+from difflab.session import Checkpoint
+
+
+def load_data(cfg: DictConfig) -> ImageData:
+    """The pictures; a deviation of null is measured on them, classes of null are taken from them, and recorded."""
+    data = from_config(cfg.data, micro_batch(cfg), cfg.train.seed)
+    data.setup()
+    if cfg.data.sigma_data is None:
+        cfg.data.sigma_data = round(measure_sigma_data(data.train.pixels), 3)
+    if cfg.data.classes is None:
+        cfg.data.classes = data.classes
+    return data
+
+
+def micro_batch(cfg: DictConfig) -> int:
+    """Images a device sees at once: train.batch_size is the whole optimiser step, on any number of devices."""
+    parts = int(cfg.trainer.devices) * cfg.train.accumulate
+    if cfg.train.batch_size % parts:
+        raise DifflabError(
+            f"train.batch_size={cfg.train.batch_size} does not divide by {cfg.trainer.devices} devices x "
+            f"train.accumulate={cfg.train.accumulate}: make it a multiple of {parts}"
+        )
+    return int(cfg.train.batch_size) // parts
+
+
+def settle_budget(cfg: DictConfig, module: ByImages) -> None:
+    """Fix train.total_nimg: a whole number of steps, or what train.minutes allows."""
+    batch = cfg.train.batch_size
+    if cfg.train.minutes is not None:
+        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, cfg, micro_batch(cfg))
+        cfg.train.minutes = None
+    cfg.train.total_nimg = -(-cfg.train.total_nimg // batch) * batch
+    module.total_nimg = cfg.train.total_nimg
+
+
+def lightning(
+    cfg: DictConfig, module: ByImages, callbacks: Sequence[pl.Callback], run: Run, checkpoint: Checkpoint
+) -> pl.Trainer:
+    """Raises DifflabError for devices that are not here and for what the optimiser does not take."""
+    t, steps_left = cfg.trainer, -(-(cfg.train.total_nimg - checkpoint.nimg) // cfg.train.batch_size)
+    if t.tf32:
+        torch.set_float32_matmul_precision("high")
+    try:
+        module.configure_optimizers()
+        return pl.Trainer(
+            accelerator=t.accelerator,
+            devices=t.devices,
+            strategy=t.strategy,
+            precision=t.precision,
+            max_epochs=-1,
+            max_steps=checkpoint.step + max(0, steps_left),
+            accumulate_grad_batches=cfg.train.accumulate,
+            callbacks=list(callbacks),
+            plugins=[WholeFiles()],
+            logger=False,  # the recorder speaks to the tracker
+            default_root_dir=run.path,
+            use_distributed_sampler=False,  # the stream knows its rank
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+    except (ValueError, MisconfigurationException) as error:
+        raise DifflabError(
+            f"trainer or optim does not work here: {' '.join(str(error).split())} (trainer=cpu runs anywhere)"
+        ) from error
