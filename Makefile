@@ -14,8 +14,8 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep sample edit evaluate likelihood novelty explain export report compare dashboard doctor test \
-	test-all lint data-emoji bench
+.PHONY: help install train sweep sample edit evaluate likelihood novelty agreement explain export report compare dashboard \
+	doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -52,6 +52,9 @@ evaluate: install ## score a run against its data: make evaluate FROM=runs/...
 
 novelty: install ## is it new? samples beside their nearest training pictures: make novelty FROM=runs/...
 	$(DIFFLAB) novelty from=$(FROM) $(ARGS)
+
+agreement: install ## do samples show what they were asked for? of a run with labels or text: make agreement FROM=runs/...
+	$(DIFFLAB) agreement from=$(FROM) $(ARGS)
 
 likelihood: install ## bits per dimension of held-out pictures: make likelihood FROM=runs/...
 	$(DIFFLAB) likelihood from=$(FROM) $(ARGS)

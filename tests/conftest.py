@@ -2,12 +2,14 @@
 
 import os
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
 import torch
 
 from difflab.cli import main
+from difflab.data import embedded
 from difflab.runs import Run
 
 
@@ -17,6 +19,15 @@ def one_thread_a_worker() -> None:
     if "PYTEST_XDIST_WORKER" in os.environ:
         os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start
         torch.set_num_threads(1)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def unpacked_once() -> Iterator[None]:
+    """The embedded data, which most tests read and none changes, take a second to unpack."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(embedded, "read_arrays", lru_cache(embedded.read_arrays))
+    yield
+    patch.undo()
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -83,12 +83,16 @@ def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generati
 
 def check_guides(guidance: Guidance, cfg: DictConfig) -> None:
     """Refuse guidance away from the unconditional guess where there is no other. Raises DifflabError."""
-    has_none = cfg.get("condition") is None or _name(cfg.condition) == NoCondition.__name__
-    if type(guidance) is ClassifierFree and guidance.scale != 1 and has_none:
+    if type(guidance) is ClassifierFree and guidance.scale != 1 and not has_condition(cfg):
         raise DifflabError(
             f"guidance=classifier_free with scale={guidance.scale}: the run has no condition to guide by; train with "
             "condition=label, or choose guidance=none"
         )
+
+
+def has_condition(cfg: DictConfig) -> bool:
+    """Whether something can be asked of a run."""
+    return cfg.get("condition") is not None and _name(cfg.condition) != NoCondition.__name__
 
 
 def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:

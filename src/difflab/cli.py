@@ -16,6 +16,7 @@ VERBS = {
     "edit": "use a run on a picture: difflab edit from=RUN task=inpaint image=a.png mask=m.png",
     "evaluate": "score any pictures: difflab evaluate from=RUN, or from=FOLDER data=cifar10",
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
+    "agreement": "do samples show what they were asked for? difflab agreement from=RUN, with labels or text",
     "likelihood": "bits per dimension of real pictures: difflab likelihood from=RUN split=val",
     "explain": "pictures of what diffusion does: difflab explain schedule=rectified, or from=RUN",
     "export": "a run to give away, without what only training needs: difflab export from=RUN out=DIR",

@@ -15,7 +15,7 @@ from difflab.of_the_run import inherit, named_run, of_the_run, offer_for_evaluat
 from difflab.resolved import as_the_file_has_it, resumed
 from difflab.validate import one_budget, one_number_of_steps, validate
 
-NEED_A_RUN = ("sample", "edit", "likelihood")
+NEED_A_RUN = ("sample", "edit", "likelihood", "agreement")
 MAY_HAVE_A_RUN = ("explain",)
 
 
@@ -113,8 +113,13 @@ def of_the_task(overrides: list[str], task: str | None) -> list[str]:
 
 
 def quoted(override: str) -> str:
-    """A path such as jobs/000-schedule=cosine,prediction=eps in the quotes that Hydra wants around `=` and `,`."""
+    """A path such as jobs/000-schedule=cosine,prediction=eps in the quotes that Hydra wants around `=` and `,`.
+
+    A prompt is anything that one may say, unless it is null, quoted already, or a list of prompts.
+    """
     key, _, value = override.partition("=")
+    if key == "prompt" and value != "null" and not value.startswith(("[", "'", '"')):
+        return 'prompt="{}"'.format(value.replace('"', r"\""))
     return f'{key}="{value}"' if "=" in value and re.fullmatch(r"[\w./~$=+,-]+", value) else override
 
 

@@ -11,8 +11,8 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
-from difflab.conditions.asked import asked_for
-from difflab.denoiser import Denoiser
+from difflab.conditions.asked import Asked, asked_for
+from difflab.denoiser import Denoise, Denoiser
 from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
 from difflab.generation import Generation
@@ -23,7 +23,7 @@ from difflab.pictures.album import finite
 from difflab.pixels import save_gif, save_png
 from difflab.progress import images_bar
 from difflab.runs import Run, find_run
-from difflab.tasks import Edit, Inputs, Task
+from difflab.tasks import Edit, Inputs, Reword, Task
 from difflab.weights import load_denoiser, snapshots_of
 
 FILMED = 16  # results in the film
@@ -42,6 +42,8 @@ def main(cfg: DictConfig) -> Path:
     asked = asked_for(cfg, own, denoiser.condition) if any(cfg[key] is not None for key in WORDS) else None
     plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
     given = read_inputs(task, plain, files, cfg)
+    if isinstance(task, Reword):
+        given = given._replace(under=told_before(task, denoiser.to(device), asked, device))
     edit = task(plain, given)
     way, results = made(edit, denoiser.to(device), cfg, n, device)
     about = _protocol(cfg, run, checkpoint["nimg"], edit.generation, denoiser.learns_variance) | {
@@ -95,6 +97,14 @@ def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cf
     if "mask" not in files:
         return Inputs(**read)
     return Inputs(**read, mask=read_mask(files["mask"], files["image"], shape, cfg.resize))
+
+
+def told_before(task: Reword, denoiser: Denoiser, asked: Asked | None, device: torch.device) -> Denoise:
+    """The denoiser on the words for what the picture shows. Raises DifflabError where no other words are asked for."""
+    if asked is None:
+        raise DifflabError("task=reword needs prompt= or label=: say what the picture is to become")
+    with torch.no_grad():
+        return denoiser.given(denoiser.condition.ask([task.source]).to(device))
 
 
 def _count(task: Task, n: Any) -> int:

@@ -99,6 +99,7 @@ class Generation:
         start = pure_noise(self.nodes, noise, like) if self.start is None else self.start(denoise, noise, like)
         return start, run(self.sampler, denoise, self.nodes, noise, like, start)
 
+    @torch.no_grad()
     def nfe(self, learns_variance: bool = False) -> int | None:
         """Evaluations of the denoiser for each picture: counted on runs of the sampler, not declared.
 

@@ -12,7 +12,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble, rng
-from difflab.conditions.asked import as_trained
+from difflab.conditions.asked import Asks, as_trained
 from difflab.data.images import Images
 from difflab.denoiser import Denoise, Denoiser
 from difflab.guidance import Snapshots
@@ -54,12 +54,12 @@ def cut(indices: Sequence[int], size: int) -> Iterator[Sequence[int]]:
 class RunSource(Source):
     """Samples of a run, or of one checkpoint in it, by the sampler, grid and guidance of `cfg`.
 
-    cfg: sampler, grid, guidance, weights, seed and batch.
+    cfg: sampler, grid, guidance, weights, seed and batch. asks: what the samples are made for.
     """
 
     n = None  # any number
 
-    def __init__(self, run: Run, cfg: DictConfig, device: torch.device) -> None:
+    def __init__(self, run: Run, cfg: DictConfig, device: torch.device, asks: Asks = as_trained) -> None:
         path = run.path.resolve()
         self.name = f"{path.parent.name}/{path.name}"
         self.run = run
@@ -69,7 +69,7 @@ class RunSource(Source):
         denoiser, checkpoint = load_denoiser(run, cfg.weights)
         self.denoiser = denoiser.to(device)
         generation = assemble.generation(assemble.with_sampler(own, cfg), _noted(snapshots_of(run, device), digests))
-        self.generation = generation.asking(as_trained(own, denoiser.condition))
+        self.generation = generation.asking(asks(own, denoiser.condition))
         self.protocol = self.generation.protocol | {
             "source": self.name,
             "source_digest": digest_of_weights(denoiser),

@@ -35,6 +35,7 @@ def main(cfg: DictConfig) -> Run:
         cfg = Run(opened_by_rank_0()).read_config()
     data = _data(cfg)
     module = untrained(cfg)
+    module.denoiser.condition.prepare(data.prompts)
     generation = assemble.generation(cfg).asking(drawn(module.denoiser.condition, data))
     scored = suite(cfg, data, device_of(cfg.trainer, rank=0))
     checkpoint = Checkpoint.of(cfg, module)

@@ -26,6 +26,7 @@ GIVEN: dict[str, tuple[list[str], int, int]] = {
     "interpolate": (["frames=3", "sampler=heun"], 3, 3),
     "invert": (["image=a.png"], 1, 3),
     "outpaint": (["image=a.png", "left=4", "bottom=8"], 1, 3),
+    "reword": (["image=rgb.png", "label=1"], 1, 3),
     "upscale": (["image=small.png"], 1, 2),
     "variations": (["image=a.png"], 8, 10),
 }
@@ -79,7 +80,7 @@ def test_all_tasks_are_tried() -> None:
 @pytest.mark.parametrize("task", TASKS)
 def test_task_writes_results_sheet_film_and_protocol(task: str, smoke: Run, colour: Run, desk: Path) -> None:
     given, n, tiles = GIVEN[task]
-    about = edit(colour if task == "colorize" else smoke, f"task={task}", *given)
+    about = edit(colour if task in ("colorize", "reword") else smoke, f"task={task}", *given)
     written = {path.name for path in (desk / "out").iterdir()}
     assert written == {*(f"{i:06d}.png" for i in range(n)), "sheet.png", "film.gif", "edit.json"}
     assert about["n"] == n
@@ -127,6 +128,12 @@ def test_results_are_what_is_asked_for(colour: Run, desk: Path) -> None:
         assert np.array_equal(picture(f"out/00000{i}.png"), picture(f"sampled/00000{i}.png"))
     edit(colour, "task=invert", "image=rgb.png", "grid.steps=10", label)
     assert edit(colour, "task=inpaint", "image=rgb.png", "mask=mask.png")["n"] == 1
+
+
+def test_the_same_words_give_the_picture_back(colour: Run, desk: Path) -> None:
+    words = ("label=1", f"source='{colour.read_config().data.classes[1]}'", "guidance=none")
+    edit(colour, "task=reword", "image=rgb.png", "sampler=heun", "grid=karras", "grid.steps=20", *words)
+    assert np.abs(picture("out/000000.png").astype(float) - picture("rgb.png")).mean() < 1
 
 
 def test_inverted_picture_comes_back(smoke: Run, desk: Path) -> None:
@@ -214,6 +221,8 @@ def test_nfe_of_the_task_is_counted(smoke: Run, desk: Path) -> None:
         (["task=interpolate", "n=4"], ["n=4", "task.frames=16"]),
         (["task=interpolate", "seeds=[1]"], ["task.seeds=[1]", "[0,1]"]),
         (["task=interpolate", "grid=time_travel", "grid.steps=4"], ["task=interpolate", "TimeTravel", "grid=karras"]),
+        (["task=reword", "image=a.png", "sampler=heun"], ["task=reword needs prompt= or label="]),
+        (["task=reword", "image=a.png", "strength=0"], ["task.strength=0", "above 0"]),
         (["task=outpaint", "image=a.png"], ["task.left=0", "1 or more at one"]),
         (["task=upscale", "image=small.png", "factor=3"], ["task.factor=3", "16x16"]),
         (["task=img2img", "image=a.png", "label=coat"], ["coat"]),

@@ -3,6 +3,8 @@
 import hashlib
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -12,7 +14,9 @@ from pathlib import Path
 
 import pytest
 
+from difflab import assemble
 from difflab.cli import main
+from difflab.compose import compose
 from difflab.files import conf_dir
 from difflab.sweeps import processes
 from tests.wiring.stub_job import STEPS
@@ -149,7 +153,9 @@ def test_job_killed_by_9_fails_and_is_gone_on_with(tmp_path: Path, capsys: Captu
 
 PROGRAM = """
 import sys
+from difflab import assemble
 from difflab.cli import main
+from difflab.compose import compose
 from difflab.sweeps import processes
 processes.COMMAND = {stub!r}
 sys.exit(main(sys.argv[1:]))
@@ -196,13 +202,23 @@ def test_sweep_killed_by_9_and_stopped_gently_ends_with_the_same_results(tmp_pat
     assert results(tmp_path)[1] == state
 
 
-def test_every_named_sweep_composes_and_names_its_question(tmp_path: Path) -> None:
-    for path in sorted((conf_dir() / "sweep").glob("*.yaml")):
-        text = path.read_text().splitlines()
-        assert text[0].startswith("# ")
-        if "verb: train" in text:
-            assert sweep(tmp_path / path.stem, "-j", "8", f"sweep={path.stem}") == 0
-            assert set(states(tmp_path / path.stem)) == {"finished"}
-            (folder,) = (tmp_path / path.stem / "sweeps").iterdir()
-            assert folder.name.startswith(f"{path.stem}-smoke-")
-            assert json.loads((folder / "sweep.json").read_text())["question"].endswith("?")
+TRAINED = sorted(p.stem for p in (conf_dir() / "sweep").glob("*.yaml") if "\nverb: train\n" in p.read_text())
+
+
+@pytest.mark.parametrize("name", TRAINED)
+def test_named_sweep_asks_a_question_and_its_last_job_composes(name: str, tmp_path: Path, capsys: Capture) -> None:
+    assert (conf_dir() / "sweep" / f"{name}.yaml").read_text().startswith("# ")
+    assert sweep(tmp_path, f"sweep={name}", "--cfg") == 0
+    settings, _, words = capsys.readouterr().out.rpartition("# ")
+    assert re.search(r"question: .*\?$", settings, re.MULTILINE)
+    cfg = compose("train", shlex.split(words.splitlines()[-1]))
+    assemble.check(assemble.denoiser(cfg), assemble.objective(cfg))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", TRAINED)
+def test_every_job_of_a_named_sweep_composes(name: str, tmp_path: Path) -> None:
+    assert sweep(tmp_path, "-j", "8", f"sweep={name}") == 0
+    assert set(states(tmp_path)) == {"finished"}
+    (folder,) = (tmp_path / "sweeps").iterdir()
+    assert folder.name.startswith(f"{name}-smoke-")

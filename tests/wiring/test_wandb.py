@@ -146,6 +146,7 @@ def test_history_is_over_images_seen(tracked: Run) -> None:
     assert all("nimg" in json.dumps(r) for r in history)
 
 
+@pytest.mark.slow
 def test_nothing_is_written_outside_the_run(tmp_path: Path) -> None:
     home, work = tmp_path / "home", tmp_path / "work"
     home.mkdir()

@@ -1,7 +1,7 @@
 """What samples are asked to be: the words of a user, or the conditions of training pictures."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -55,11 +55,28 @@ class Drawn(Asked):
         return self.condition.of_batch(as_batch(self.images.select(torch.tensor(at))))
 
 
+@dataclass(frozen=True)
+class Each(Asked):
+    """Sample i has the condition of picture i of `images`, modulo their number."""
+
+    condition: Condition
+    images: Images
+    name: str
+
+    def __call__(self, seed: int, indices: Sequence[int]) -> Given:
+        at = torch.as_tensor(indices) % len(self.images)
+        return self.condition.of_batch(as_batch(self.images.select(at)))
+
+
 def drawn(condition: Condition, data: ImageData) -> Asked | None:
     """The conditions of training pictures; None for a run without a condition."""
     if isinstance(condition, NoCondition):
         return None
     return Drawn(condition, data.train, f"drawn from {data.name}/train ({data.train.digest()[:8]})")
+
+
+Asks = Callable[[DictConfig, Condition], Asked | None]
+"""Of a run's configuration and its condition: what its samples are asked to be."""
 
 
 def as_trained(cfg: DictConfig, condition: Condition) -> Asked | None:

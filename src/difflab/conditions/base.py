@@ -86,6 +86,9 @@ class Condition(nn.Module, ABC):
     def ask(self, words: Sequence[str]) -> Given:
         """What a user asks for, a row each; "" is no condition. Raises DifflabError for what it does not know."""
 
+    def prepare(self, captions: Sequence[str]) -> None:
+        """Be ready for these captions, all that training may read."""
+
     @abstractmethod
     def null(self, n: int) -> Given:
         """n rows without a condition."""

@@ -7,6 +7,7 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
+from difflab.data import tags
 from difflab.data.images import Images
 from difflab.data.stream import Stream
 from difflab.errors import DifflabError
@@ -25,6 +26,8 @@ class ImageData(pl.LightningDataModule):
     captions: whether training reads captions.
     sigma_data: standard deviation of the pixels in [-1, 1]; None: not known before they are loaded.
     flip: mirror half of the training pictures.
+    tags: what the tags of every caption say, such as [style, category]; [] where captions have none.
+    tag_dropout: the share of the tags that training leaves out.
     batch_size: images per rank and step. seed: of order and mirroring.
     """
 
@@ -41,12 +44,17 @@ class ImageData(pl.LightningDataModule):
         batch_size: int,
         seed: int,
         root: str | None = None,
+        tags: Sequence[str] = (),
+        tag_dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if not 0 <= tag_dropout <= 1:
+            raise DifflabError(f"data.tag_dropout={tag_dropout}: a share of the tags, from 0 to 1")
         self.name, self.root = name, root
         self.shape = tuple(shape)
         self.captions, self.sigma_data, self.flip = captions, sigma_data, flip
         self.batch_size, self.seed = batch_size, seed
+        self.tags, self.tag_dropout = list(tags), tag_dropout
         self._source, self._classes = source, classes
         self._splits: tuple[Images, Images] | None = None
 
@@ -84,7 +92,14 @@ class ImageData(pl.LightningDataModule):
             start_nimg=int(trainer.lightning_module.nimg),  # type: ignore[arg-type]
             rank=trainer.global_rank,
             world=trainer.world_size,
+            tag_dropout=self.tag_dropout,
         )
+
+    @property
+    def prompts(self) -> list[str]:
+        """Every caption that training may read, in alphabetical order; [] without captions."""
+        captions = set(self.train.captions or [])
+        return sorted({variant for caption in captions for variant in tags.variants(caption, self.tag_dropout)})
 
     def _loaded(self) -> tuple[Images, Images]:
         self.setup()
@@ -127,7 +142,18 @@ class ImageData(pl.LightningDataModule):
                 f"data.captions is true, but the {split} pictures of data set {self.name} have no captions: "
                 "set data.captions=false"
             )
-        return images if self.captions else replace(images, captions=None)
+        if not self.captions:
+            return replace(images, captions=None)
+        self._check_tags(images.captions or [], split)
+        return images
+
+    def _check_tags(self, captions: Sequence[str], split: str) -> None:
+        wrong = (caption for caption in captions if len(tags.parts(caption)) != 1 + len(self.tags))
+        if self.tags and (caption := next(wrong, None)) is not None:
+            raise DifflabError(
+                f"data.tags={self.tags} names {len(self.tags)} tags, parted by commas, but a {split} caption of data "
+                f"set {self.name} is {caption!r}: set data.tags=[], or change the captions (data.source.caption)"
+            )
 
 
 def from_config(data: DictConfig, batch_size: int, seed: int) -> ImageData:

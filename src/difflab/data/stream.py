@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Bool, Int64
 from torch import Tensor
 
+from difflab.data import tags
 from difflab.data.images import Images
 from difflab.pixels import to_model
 from difflab.rng import generator
@@ -22,7 +23,8 @@ class Stream:
     """Endless batches for one rank, from position `start_nimg` on.
 
     Rank r of `world` takes positions nimg + r*batch_size .. of a step that moves nimg by batch_size*world.
-    A batch is as `as_batch` makes it, with `nimg`, the position of rank 0's first image of the step.
+    A batch is as `as_batch` makes it, with `nimg`, the position of rank 0's first image of the step. Each tag of a
+    caption is left out with a chance of `tag_dropout`, anew at each position.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Stream:
         start_nimg: int = 0,
         rank: int = 0,
         world: int = 1,
+        tag_dropout: float = 0.0,
     ) -> None:
         self.images = images
         self.batch_size = batch_size
@@ -42,6 +45,7 @@ class Stream:
         self.start_nimg = start_nimg
         self.rank = rank
         self.world = world
+        self.tag_dropout = tag_dropout
         # A batch touches two neighbouring epochs; each costs O(n) to draw.
         self._epoch = lru_cache(maxsize=2)(self._draw_epoch)
 
@@ -59,7 +63,14 @@ class Stream:
         if self.flip:
             pixels = torch.where(flips[:, None, None, None], images.pixels.flip(-1), images.pixels)
             images = replace(images, pixels=pixels)
-        return as_batch(images) | {"nimg": nimg}
+        return as_batch(self._thinned(images, first)) | {"nimg": nimg}
+
+    def _thinned(self, images: Images, first: int) -> Images:
+        """The pictures of the positions from `first` on, without some of their captions' tags."""
+        if images.captions is None or not self.tag_dropout:
+            return images
+        own = (tags.thinned(c, self.tag_dropout, self.seed, first + i) for i, c in enumerate(images.captions))
+        return replace(images, captions=list(own))
 
     def _at(self, first: int, last: int) -> tuple[Int64[Tensor, "b"], Bool[Tensor, "b"]]:
         """Which picture is at each position first..last-1, and whether it is mirrored there."""

@@ -9,7 +9,7 @@ from torch.nn.functional import normalize
 
 from difflab.metrics.extractor import Reading
 from difflab.metrics.preprocess import Preprocess
-from difflab.metrics.pretrained import Source, frozen, library, load, parsed, read_config
+from difflab.metrics.pretrained import Source, extractor, frozen, library, load, parsed, read_config
 
 MODEL = "openai/clip-vit-large-patch14-336"
 # Features, layers, patch, pixels and embedding of it.
@@ -34,8 +34,8 @@ class Clip:
     batch = 4
 
     def __init__(self, model: str = MODEL, folder: str | None = None, device: str = "cpu") -> None:
-        source = Source("clip", model, folder)
-        transformers = library("clip")
+        source = Source(extractor("clip"), model, folder)
+        transformers = library(source.reader)
         config = _vision(transformers, source)
         self.dim, self.device = config.projection_dim, torch.device(device)
         shape = (config.hidden_size, config.num_hidden_layers, config.patch_size, config.image_size, self.dim)

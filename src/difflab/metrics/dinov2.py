@@ -10,7 +10,7 @@ from torch.nn.functional import interpolate
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Reading
 from difflab.metrics.preprocess import Preprocess
-from difflab.metrics.pretrained import Source, frozen, library, load, parsed, read_config
+from difflab.metrics.pretrained import Source, extractor, frozen, library, load, parsed, read_config
 
 MODEL, SIZE = "facebook/dinov2-large", 224
 # Features, layers and patch of it, the ViT-L/14 that published FD-DINOv2 are counted with.
@@ -46,8 +46,8 @@ class DinoV2:
         rounded: bool = False,
         device: str = "cpu",
     ) -> None:
-        source = Source("dinov2", model, folder)
-        transformers = library("dinov2")
+        source = Source(extractor("dinov2"), model, folder)
+        transformers = library(source.reader)
         config = parsed(source, transformers.Dinov2Config, read_config(source, ["dinov2"]))
         if size < config.patch_size or size % config.patch_size:
             raise DifflabError(f"metrics.extractor.size={size} is not a multiple of the patch, {config.patch_size}")

@@ -1,4 +1,4 @@
-"""Vision transformers in the format of the `transformers` library: a folder with config.json and weights, or the hub's.
+"""Models in the format of the `transformers` library: a folder with config.json and weights, or the hub's.
 
 The weights are read as tensors, from safetensors or under torch's `weights_only`; no code of the folder is run.
 """
@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import nn
 
@@ -19,11 +19,27 @@ CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
+class Reader(NamedTuple):
+    """What reads with a model, for messages."""
+
+    option: str
+    """Such as "metrics=clip"."""
+    node: str
+    """Whose `model` and `folder` say which one, such as "metrics.extractor"."""
+    instead: str
+    """The option that needs no download."""
+
+
+def extractor(name: str) -> Reader:
+    """The extractor metrics=`name`."""
+    return Reader(f"metrics={name}", "metrics.extractor", "metrics=efficientnet_lite0")
+
+
 @dataclass(frozen=True)
 class Source:
     """Where a model comes from: a folder, or (folder None) the hub by its name `owner/name`, or its cache here."""
 
-    extractor: str
+    reader: Reader
     model: str
     folder: str | Path | None
 
@@ -38,7 +54,7 @@ class Source:
         found = [path for name in names if (path := Path(self.folder).expanduser() / name).is_file()]
         if not found:
             raise DifflabError(
-                f"metrics.extractor.folder={self.folder} has no {' or '.join(names)}: "
+                f"{self.reader.node}.folder={self.folder} has no {' or '.join(names)}: "
                 f"give the folder that {self._fetch}"
             )
         return found[0]
@@ -58,7 +74,9 @@ class Source:
                 continue
             except Exception as error:  # its errors have no common ancestor
                 raise self._missing(error) from None
-        raise DifflabError(f"{self.model} on the hub has no {' or '.join(names)}: give another metrics.extractor.model")
+        raise DifflabError(
+            f"{self.model} on the hub has no {' or '.join(names)}: give another {self.reader.node}.model"
+        )
 
     def _check_reachable(self) -> None:
         """One short question: by itself the library asks six times, for 23 s, before it gives up."""
@@ -75,8 +93,8 @@ class Source:
     def _missing(self, error: Exception) -> DifflabError:
         reason = " ".join(str(error).split())[:150]
         return DifflabError(
-            f"{self.model}, which metrics={self.extractor} reads with, is not here and cannot be fetched ({reason}): "
-            f"give metrics.extractor.folder=DIR that {self._fetch}, or use metrics=efficientnet_lite0"
+            f"{self.model}, which {self.reader.option} reads with, is not here and cannot be fetched ({reason}): "
+            f"give {self.reader.node}.folder=DIR that {self._fetch}, or use {self.reader.instead}"
         )
 
     @property
@@ -84,7 +102,7 @@ class Source:
         return f"`hf download {self.model} --local-dir DIR` made elsewhere"
 
 
-def library(extractor: str) -> Any:
+def library(reader: Reader) -> Any:
     """The `transformers` package.
 
     Raises:
@@ -94,8 +112,8 @@ def library(extractor: str) -> Any:
         import transformers
     except ImportError:
         raise DifflabError(
-            f"metrics={extractor} needs the package `transformers`: install it with "
-            "`pip install 'difflab[transformers]'`, or use metrics=efficientnet_lite0"
+            f"{reader.option} needs the package `transformers`: install it with "
+            f"`pip install 'difflab[transformers]'`, or use {reader.instead}"
         ) from None
     return transformers
 
@@ -113,7 +131,7 @@ def read_config(source: Source, kinds: Sequence[str]) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError) as error:
         raise DifflabError(f"{path} is not the configuration of a model ({error}): fetch it again") from None
     if kind not in kinds:
-        raise DifflabError(f"{path} describes a {kind}, metrics={source.extractor} reads {' or '.join(kinds)}")
+        raise DifflabError(f"{path} describes a {kind}, {source.reader.option} reads {' or '.join(kinds)}")
     return dict(config)
 
 
@@ -124,7 +142,7 @@ def parsed(source: Source, kind: Any, raw: dict[str, Any]) -> Any:
         DifflabError: a value in it that cannot be.
     """
     try:
-        with _quiet(library(source.extractor)):
+        with _quiet(library(source.reader)):
             return kind.from_dict(raw)
     except Exception as error:  # its errors have no common ancestor
         reason = " ".join(str(error).split())[:150]
@@ -132,18 +150,18 @@ def parsed(source: Source, kind: Any, raw: dict[str, Any]) -> Any:
 
 
 def load(
-    source: Source, architecture: Any, config: Any, part: Callable[[str], bool] = lambda name: True
+    source: Source, architecture: Any, config: Any, part: Callable[[str], bool] = lambda name: True, sha256: str = ""
 ) -> tuple[Any, str]:
     """The model of the library's class `architecture`, and the hash of its weights file.
 
-    part: which of the file's tensors belong to it, by name.
+    part: which of the file's tensors belong to it, by name. sha256: how the hash has to begin.
     Raises DifflabError: the file cannot be had or read, or its tensors are not those of `config`.
     """
     path = source.file(*WEIGHTS)
-    state, digest = weights.load(path, "")
+    state, digest = weights.load(path, sha256)
     state = {name: tensor for name, tensor in state.items() if part(name)}
     try:
-        with _quiet(library(source.extractor)):
+        with _quiet(library(source.reader)):
             model, report = architecture.from_pretrained(
                 None, config=config, state_dict=state, output_loading_info=True
             )

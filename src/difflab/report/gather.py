@@ -133,6 +133,7 @@ def _findings(path: Path, problems: list[str]) -> Iterator[Finding]:
         ("ema_lengths", "ema_lengths/*.json", "{stem}.png"),
         ("novelty", "novelty/*/novelty.json", "novelty.png"),
         ("likelihood", "likelihood/*/likelihood.json", "terms.png"),
+        ("agreement", "agreement/*/agreement.json", "agreement.png"),
     ):
         for file in sorted(path.glob(pattern), reverse=True):
             found = read_object(file, problems)

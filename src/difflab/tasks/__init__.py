@@ -7,6 +7,7 @@ from difflab.tasks.interpolate import Interpolate
 from difflab.tasks.invert import Invert
 from difflab.tasks.outpaint import Outpaint
 from difflab.tasks.restore import Colorize, Upscale
+from difflab.tasks.reword import Reword
 
 __all__ = [
     "Colorize",
@@ -17,6 +18,7 @@ __all__ = [
     "Interpolate",
     "Invert",
     "Outpaint",
+    "Reword",
     "Task",
     "Upscale",
     "Variations",

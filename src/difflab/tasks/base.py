@@ -7,6 +7,7 @@ from typing import Any, ClassVar, NamedTuple
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
+from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.pixels import to_model
@@ -15,11 +16,15 @@ Picture = UInt8[Tensor, "c h w"]
 
 
 class Inputs(NamedTuple):
-    """What an edit is given: a picture, where it is to be filled, and a second picture to go to."""
+    """What an edit is given: a picture, where it is to be filled, a second picture to go to.
+
+    under: the denoiser that is told what the picture shows, where a task wants to know.
+    """
 
     image: Picture | None = None
     mask: Bool[Tensor, "h w"] | None = None
     to: Picture | None = None
+    under: Denoise | None = None
 
 
 class Edit(NamedTuple):
