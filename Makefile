@@ -3,6 +3,7 @@ EXP  ?= fashion_cosine
 ARGS ?=
 FROM ?=
 N    ?= 64
+TASK ?= inpaint
 SWEEP ?= schedules
 J    ?= 1
 SIZE ?= 32
@@ -13,8 +14,8 @@ BIN     := $(VENV)/bin
 DIFFLAB := $(BIN)/difflab
 
 .DEFAULT_GOAL := help
-.PHONY: help install train sweep sample evaluate likelihood novelty agreement explain export report compare dashboard doctor \
-	test test-all lint data-emoji bench
+.PHONY: help install train sweep sample edit evaluate likelihood novelty agreement explain export report compare dashboard \
+	doctor test test-all lint data-emoji bench
 
 help: ## show this table
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-12s %s\n", $$1, $$2}'
@@ -42,6 +43,9 @@ sweep: install ## many runs: make sweep SWEEP=schedules EXP=fashion_cosine J=2, 
 
 sample: install ## make pictures with a run: make sample FROM=runs/... N=64
 	$(DIFFLAB) sample from=$(FROM) n=$(N) $(ARGS)
+
+edit: install ## use a run on a picture: make edit FROM=runs/... TASK=inpaint ARGS="image=photo.png mask=mask.png"
+	$(DIFFLAB) edit from=$(FROM) task=$(TASK) $(ARGS)
 
 evaluate: install ## score a run against its data: make evaluate FROM=runs/...
 	$(DIFFLAB) evaluate from=$(FROM) $(ARGS)
@@ -92,5 +96,6 @@ bench: $(VENV)/.installed-dev ## measure training beside this processor's own co
 	$(BIN)/python bench/throughput.py
 	$(BIN)/python bench/metrics.py
 	$(BIN)/python bench/samplers.py
+	$(BIN)/python bench/inpainting.py
 	$(BIN)/python bench/sweeps.py
 	$(BIN)/python bench/tracking.py

@@ -13,6 +13,7 @@ from difflab.files import conf_dir
 VERBS = {
     "train": "train a model: difflab train experiment=cifar_cosine train.seed=1",
     "sample": "make pictures with a run: difflab sample from=RUN n=64 seed=0 out=DIR",
+    "edit": "use a run on a picture: difflab edit from=RUN task=inpaint image=a.png mask=m.png",
     "evaluate": "score any pictures: difflab evaluate from=RUN, or from=FOLDER data=cifar10",
     "novelty": "is it new? samples beside their nearest training pictures: difflab novelty from=RUN",
     "agreement": "do samples show what they were asked for? difflab agreement from=RUN, with labels or text",

@@ -8,14 +8,15 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.conf_errors import check_form, check_types, readable
-from difflab.conf_tree import groups_of, is_group, leaves
+from difflab.conf_tree import groups_of, is_group, leaves, option
+from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.latents.settings import settle
 from difflab.of_the_run import inherit, named_run, of_the_run, offer_for_evaluation
 from difflab.resolved import as_the_file_has_it, resumed
 from difflab.validate import one_budget, one_number_of_steps, validate
 
-NEED_A_RUN = ("sample", "likelihood", "agreement")
+NEED_A_RUN = ("sample", "edit", "likelihood", "agreement")
 MAY_HAVE_A_RUN = ("explain",)
 
 
@@ -31,6 +32,8 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     for key, goes_on in (("resume", resumed), ("config", as_the_file_has_it)):
         if verb == "train" and given.get(key, "null") != "null":
             return goes_on(given[key], [o for o in overrides if not o.startswith(f"{key}=")])
+    if verb == "edit":
+        overrides = of_the_task(overrides, given.get("task"))
     if verb in NEED_A_RUN:
         inherit(named_run(verb, given), given)
     if verb == "novelty" and not given.get("from"):
@@ -99,6 +102,16 @@ def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConf
     for group in set(named) - {"experiment"}:
         OmegaConf.update(cfg, group, plain[group], merge=False)
     return cfg
+
+
+def of_the_task(overrides: list[str], task: str | None) -> list[str]:
+    """A number of the task without its group, strength=0.7, as task.strength=0.7. Raises DifflabError for no task."""
+    if task is None:
+        options = ", ".join(sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml")))
+        raise DifflabError(f"task= is missing: it is one of {options}")
+    file = conf_dir() / "task" / f"{task}.yaml"
+    numbers = option("task", task) if file.is_file() else {}
+    return [f"task.{o}" if o.partition("=")[0] in numbers else o for o in overrides]
 
 
 def quoted(override: str) -> str:

@@ -1,6 +1,6 @@
 """Pictures out of a denoiser: sample i depends on (seed, i) alone, whatever batch it is made in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -17,13 +17,22 @@ from difflab.latents.codec import Codec
 from difflab.pixels import to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
-from difflab.samplers import Sampler, Step, last, run
+from difflab.samplers import Sampler, Step, pure_noise, run
+
+Start = Callable[[Denoise, SampleNoise, Tensor], Tensor]
+"""(denoise, noise, like) -> the state at the grid's first node, in the shape, dtype and device of `like`."""
+
+
+def _unchanged(denoise: Denoise) -> Denoise:
+    return denoise
 
 
 @dataclass(frozen=True)
 class Generation:
     """A sampler on a grid, for pictures of one shape; `protocol` is how its figures name it.
 
+    A task (see tasks/) is another generation: `wrap` changes the guided denoiser, `start` begins elsewhere than in
+    pure noise, `finish` makes 0..255 of the last state.
     With a codec the sampler works on its latents, of `shape`, and pictures are decoded from them.
     Every method takes the denoiser as it was trained; the guidance is applied here, and the condition `asked` for.
     """
@@ -34,6 +43,9 @@ class Generation:
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
     asked: Asked | None = None
+    wrap: Callable[[Denoise], Denoise] = _unchanged
+    start: Start | None = None
+    finish: Callable[[Tensor], Tensor] = to_uint8
     codec: Codec | None = None
 
     def asking(self, asked: Asked | None) -> "Generation":
@@ -71,16 +83,35 @@ class Generation:
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
     ) -> UInt8[Tensor, "b c h w"]:
         """The pictures of the streams `indices` of `seed`, at once."""
-        return to_uint8(self.decoded(last(self.steps(denoise, seed, indices, device)))).cpu()
+        *_, x = self.states(denoise, seed, indices, device)
+        return self.finish(self.decoded(x)).cpu()
 
     def steps(
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
     ) -> Iterator[Step]:
         """One batch, step by step from noise to pictures."""
+        return self._begun(denoise, seed, indices, device)[1]
+
+    def states(
+        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str = "cpu"
+    ) -> Iterator[Pictures]:
+        """One batch at every node of the grid, the first one included."""
+        start, steps = self._begun(denoise, seed, indices, device)
+        yield start
+        yield from (step.x for step in steps)
+
+    def _begun(
+        self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str
+    ) -> tuple[Pictures, Iterator[Step]]:
+        """The state at the first node, and the steps from there."""
+        noise = SampleNoise(seed, indices)
         like = torch.zeros(len(indices), *self.shape, device=device)
         given = None if self.asked is None else self.asked(seed, indices).to(device)
-        return run(self.sampler, self.guidance.of(denoise, given), self.nodes, SampleNoise(seed, indices), like)
+        denoise = self.wrap(self.guidance.of(denoise, given))
+        start = pure_noise(self.nodes, noise, like) if self.start is None else self.start(denoise, noise, like)
+        return start, run(self.sampler, denoise, self.nodes, noise, like, start)
 
+    @torch.no_grad()
     def nfe(self, learns_variance: bool = False) -> int | None:
         """Evaluations of the denoiser for each picture: counted on runs of the sampler, not declared.
 
@@ -90,9 +121,22 @@ class Generation:
         still, wavy = (self._evaluations(_Toy(swing, learns_variance)) for swing in (0.0, 10.0))
         return still if still == wavy else None
 
+    def is_deterministic(self) -> bool:
+        """Whether neither the sampler nor the grid draws noise after the start. Tried out, not declared."""
+        drawn, pixel = [], torch.zeros(1, 1, 1, 1)
+
+        def noise(like: Tensor) -> Tensor:
+            drawn.append(like)
+            return like
+
+        for _ in run(self.sampler, _Toy(0.0, True), self.nodes, noise, pixel, pixel):
+            pass
+        return not drawn
+
     def _evaluations(self, toy: "_Toy") -> int:
         guidance = self.guidance.bound(lambda nimg: (nimg or 0, toy))  # the weaker denoiser counts as well
-        last(replace(self, guidance=guidance).steps(toy, 0, [0]))
+        for _ in replace(self, guidance=guidance).states(toy, 0, [0]):
+            pass
         return toy.calls
 
     @torch.inference_mode()
@@ -104,15 +148,14 @@ class Generation:
         device: torch.device | str = "cpu",
         frames: int = 40,
     ) -> Iterator[UInt8[Tensor, "b c h w"]]:
-        """At most `frames` states from pure noise to pictures, each scaled to the range of its own level."""
-        noise = SampleNoise(seed, indices)(torch.zeros(len(indices), *self.shape, device=device))
-        yield to_uint8(self.decoded(noise / 3)).cpu()
+        """At most `frames` states after the first one, each scaled to the range of its own level; then the pictures."""
         n = len(self.nodes)
-        shown = {round((i + 1) * n / min(n, frames)) for i in range(min(n, frames))}
-        for i, step in enumerate(self.steps(denoise, seed, indices, device), start=1):
-            if i in shown:
-                scaled = step.x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i])
-                yield to_uint8(self.decoded(scaled)).cpu()
+        shown = {0, *(round((i + 1) * n / min(n, frames)) for i in range(min(n, frames)))}
+        for i, x in enumerate(self.states(denoise, seed, indices, device)):
+            if i == n:
+                yield self.finish(self.decoded(x)).cpu()
+            elif i in shown:
+                yield to_uint8(self.decoded(x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i]))).cpu()
 
 
 @dataclass

@@ -1,6 +1,5 @@
 """A single picture that a user names: read as it is, or made to fit only where that was asked for."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,7 +77,9 @@ class PictureFile:
             )
 
 
-def read_mask(file: PictureFile, image: PictureFile, shape: Sequence[int], resize: str | None) -> Bool[Tensor, "h w"]:
+def read_mask(
+    file: PictureFile, image: PictureFile, shape: tuple[int, int | None, int | None], resize: str | None
+) -> Bool[Tensor, "h w"]:
     """Where a mask is white, made to fit as its picture is.
 
     Raises DifflabError for a mask of another size, or one that is transparent, which is neither black nor white.

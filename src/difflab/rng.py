@@ -38,6 +38,7 @@ class SampleNoise:
     """
 
     def __init__(self, seed: int, indices: Sequence[int]) -> None:
+        self.indices = indices
         self._generators = [generator(seed, "sample", index) for index in indices]
 
     def __call__(self, like: Float[Tensor, "b *shape"]) -> Float[Tensor, "b *shape"]:

@@ -14,6 +14,7 @@ STEPS, LR = 400, 3e-3
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)
 def test_a_caption_gives_its_picture() -> None:
     cfg = compose("train", [
         "experiment=emoji_text", "net=unet_tiny", "data.shape=[3,16,16]", "condition.buckets=512", "grid.steps=12",

@@ -18,10 +18,12 @@ from difflab.nets.cost import gflop_of
 from difflab.nets.dit import DiT
 from difflab.nets.mlp import MLP
 from difflab.nets.unet import UNet
+from difflab.oracles import gaussian
 from difflab.predictions import V
 from difflab.rng import generator
 from difflab.samplers import heun
 from difflab.schedules import Cosine
+from difflab.tasks import Inputs, Reword
 
 CLASSES = ["coat", "bag", "T-shirt"]
 SHAPE = (1, 8, 8)
@@ -260,3 +262,22 @@ def test_conditions_keep_their_kind() -> None:
     for condition in conditions:
         given = condition.null(3)
         assert isinstance(given, Given) and len(given) == 3 and given.null.all()
+
+
+# Other words for a picture
+
+
+def test_other_words_move_a_picture_from_the_one_gaussian_to_the_other() -> None:
+    """Of N(a, s^2) and N(b, s^2) the bridge up to sigma is x + (b - a) (1 - s / sqrt(s^2 + sigma^2))."""
+    before, after = (torch.full(SHAPE, mean) for mean in (-0.2, 0.3))
+    picture = torch.randint(60, 120, SHAPE, generator=generator(2), dtype=torch.uint8)
+    plain = Generation(heun, Karras(60, 1e-3).nodes(Cosine()), SHAPE, {})
+
+    def moved(strength: float) -> Tensor:
+        edit = Reword("", strength)(plain, Inputs(picture, under=gaussian(before, 0.1)))
+        return edit.generation.batch(gaussian(after, 0.1), 0, [0])[0].float() - picture
+
+    for strength in (1.0, 0.5, 0.2):
+        sigma = plain.nodes.sigma_hat[60 - round(60 * strength)]
+        whole = 1 - 0.1 / (0.1**2 + sigma**2).sqrt()
+        assert (moved(strength) - 0.5 * 127.5 * whole).abs().max() <= 1.5

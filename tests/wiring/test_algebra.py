@@ -25,7 +25,9 @@ def test_every_row_of_the_page_is_checked() -> None:
     assert len(rows) == len(ROWS) > 50
 
 
-@pytest.mark.parametrize("group", ["schedule", "prediction", "weighting", "times", "sampler", "grid", "guidance"])
+@pytest.mark.parametrize(
+    "group", ["schedule", "prediction", "weighting", "times", "sampler", "grid", "guidance", "task"]
+)
 def test_every_option_is_on_the_page(group: str) -> None:
     # Names that are one formula with other numbers, or that change nothing.
     same = {"ddpm1000_": "ddpm1000", "shifted_": "shifted", "ddpm_": "ddpm", "autoguidance": "autoguidance"}

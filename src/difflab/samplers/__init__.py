@@ -7,7 +7,7 @@ function with other numbers are files of conf/sampler/, such as Euler's.
 
 from difflab.samplers.adaptive import adaptive
 from difflab.samplers.ancestral import ddpm
-from difflab.samplers.base import Noise, Sampler, Step, ddim_step, diffuse, euler, last, run
+from difflab.samplers.base import Noise, Sampler, Step, ddim_step, diffuse, euler, last, pure_noise, run
 from difflab.samplers.multistep import deis, dpmpp_2m, dpmpp_3m, dpmpp_sde, unipc
 from difflab.samplers.one_step import ddim, heun
 
@@ -27,6 +27,7 @@ __all__ = [
     "euler",
     "heun",
     "last",
+    "pure_noise",
     "run",
     "unipc",
 ]

@@ -48,12 +48,19 @@ def ddim_step(
     return x + s * noise(x) if s > 0 else x
 
 
-def run(sampler: Sampler, denoise: Denoise, nodes: Nodes, noise: Noise, like: Pictures) -> Iterator[Step]:
-    """The steps from pure noise of the shape, dtype and device of `like`, one for each step of the grid.
+def pure_noise(nodes: Nodes, noise: Noise, like: Pictures) -> Pictures:
+    """The state at the first node that knows of no picture, in the shape, dtype and device of `like`."""
+    return nodes.sigma[0] * noise(like)
+
+
+def run(
+    sampler: Sampler, denoise: Denoise, nodes: Nodes, noise: Noise, like: Pictures, start: Pictures | None = None
+) -> Iterator[Step]:
+    """The steps from `start`, the state at the first node, or from pure noise like `like`: one for each of the grid.
 
     The sampler goes down every descent of the grid on its own; a step up to a noisier node is diffusion.
     """
-    x = x0 = nodes.sigma[0] * noise(like)
+    x = x0 = pure_noise(nodes, noise, like) if start is None else start
     before: Nodes | None = None
     for down in nodes.descents():
         if before is not None:
