@@ -89,7 +89,8 @@ def as_trained(cfg: DictConfig, condition: Condition) -> Asked | None:
 def asked_for(cfg: DictConfig, own: DictConfig, condition: Condition, keys: Sequence[str] = SAYING) -> Asked | None:
     """What a command asks of a run: its label=, prompt=, prompts= or image=, in turn, else as it was trained.
 
-    cfg: the command's; own: the run's; keys: those of the command that say what to make. Raises DifflabError for words that the run does not know.
+    cfg: the command's; own: the run's; keys: those of the command that say what to make.
+    Raises DifflabError for words that the run does not know.
     """
     given = {key: cfg[key] for key in keys if cfg[key] is not None}
     if not given:
