@@ -17,7 +17,7 @@ from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
 from difflab.generation import Generation
 from difflab.instantiate import build
-from difflab.latents.opened import codec_of
+from difflab.latents.settings import refuse_latents
 from difflab.picture_files import PictureFile, read_mask
 from difflab.pictures import edited
 from difflab.pictures.album import finite
@@ -38,11 +38,10 @@ def main(cfg: DictConfig) -> Path:
     Everything is checked and made before anything is written.
     """
     task, run, files = build(cfg.task), find_run(cfg["from"]), named_files(cfg)
-    if codec_of(run) is not None:
-        raise DifflabError(f"from={cfg['from']}: this run makes latents, and edit changes pixels; name a run on pixels")
     n, device = _count(task, cfg.n), assemble.device(cfg.trainer)
-    own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
-    asked = asked_for(cfg, own, denoiser.condition) if any(cfg[key] is not None for key in WORDS) else None
+    refuse_latents(own := run.read_config(), "difflab edit changes pixels")
+    denoiser, checkpoint = load_denoiser(run, cfg.weights)
+    asked = asked_for(cfg, own, denoiser.condition, WORDS) if any(cfg[key] is not None for key in WORDS) else None
     plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
     given = read_inputs(task, plain, files, cfg)
     if isinstance(task, Reword):
@@ -96,7 +95,9 @@ def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cf
         if key in files and key not in takes:
             raise DifflabError(f"{key}={cfg[key]}: task={name} has no use for it; it takes {', '.join(takes)}")
     shape = task.image_shape(plain.shape)
-    read: dict[str, Any] = {key: files[key].read(shape, cfg.resize, cfg.convert) for key in ("image", "to") if key in files}
+    read: dict[str, Any] = {
+        key: files[key].read(shape, cfg.resize, cfg.convert) for key in ("image", "to") if key in files
+    }
     if "mask" not in files:
         return Inputs(**read)
     return Inputs(**read, mask=read_mask(files["mask"], files["image"], shape, cfg.resize))

@@ -43,10 +43,10 @@ class Generation:
     protocol: dict[str, Any]
     guidance: Guidance = field(default_factory=NoGuidance)
     asked: Asked | None = None
-    codec: Codec | None = None
     wrap: Callable[[Denoise], Denoise] = _unchanged
     start: Start | None = None
     finish: Callable[[Tensor], Tensor] = to_uint8
+    codec: Codec | None = None
 
     def asking(self, asked: Asked | None) -> "Generation":
         """The same for what is asked for, which the protocol names."""

@@ -21,7 +21,7 @@ from difflab.runs import Run
 from difflab.score import suite
 from difflab.session import Checkpoint, begun, is_helper, opened, opened_by_rank_0, planned_run, stopped_gently
 from difflab.tracking import Recorder
-from difflab.trainer import lightning, load_data, settle_budget
+from difflab.trainer import check_devices, lightning, load_data, settle_budget
 from difflab.weights import check_weights, denoiser_weights
 
 
@@ -33,6 +33,7 @@ def main(cfg: DictConfig) -> Run:
     quiet_lightning()
     if is_helper():
         cfg = Run(opened_by_rank_0()).read_config()
+    check_devices(cfg.trainer)
     if trains_autoencoder(cfg):
         from difflab.latents.train import train
 

@@ -1,6 +1,8 @@
 """What every training needs of a configuration, whatever is trained: pictures, batches, budget, Lightning."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -15,6 +17,10 @@ from difflab.errors import DifflabError
 from difflab.lit import ByImages
 from difflab.runs import Run
 from difflab.session import Checkpoint
+
+SILENT: dict[str, Any] = {  # the recorder speaks to the tracker and the terminal
+    "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
+}  # fmt: skip
 
 
 def load_data(cfg: DictConfig) -> ImageData:
@@ -49,6 +55,23 @@ def settle_budget(cfg: DictConfig, module: ByImages) -> None:
     module.total_nimg = cfg.train.total_nimg
 
 
+def check_devices(t: DictConfig) -> None:
+    """Refuse devices that are not here and words that Lightning does not know, before anything else is made."""
+    with refused_by_lightning():
+        pl.Trainer(accelerator=t.accelerator, devices=t.devices, precision=t.precision, **SILENT)
+
+
+@contextmanager
+def refused_by_lightning() -> Iterator[None]:
+    """Raises DifflabError for what Lightning does not take."""
+    try:
+        yield
+    except (ValueError, MisconfigurationException) as error:
+        raise DifflabError(
+            f"trainer or optim does not work here: {' '.join(str(error).split())} (trainer=cpu runs anywhere)"
+        ) from error
+
+
 def lightning(
     cfg: DictConfig, module: ByImages, callbacks: Sequence[pl.Callback], run: Run, checkpoint: Checkpoint
 ) -> pl.Trainer:
@@ -56,7 +79,7 @@ def lightning(
     t, steps_left = cfg.trainer, -(-(cfg.train.total_nimg - checkpoint.nimg) // cfg.train.batch_size)
     if t.tf32:
         torch.set_float32_matmul_precision("high")
-    try:
+    with refused_by_lightning():
         module.configure_optimizers()
         return pl.Trainer(
             accelerator=t.accelerator,
@@ -68,13 +91,7 @@ def lightning(
             accumulate_grad_batches=cfg.train.accumulate,
             callbacks=list(callbacks),
             plugins=[WholeFiles()],
-            logger=False,  # the recorder speaks to the tracker
             default_root_dir=run.path,
             use_distributed_sampler=False,  # the stream knows its rank
-            enable_progress_bar=False,
-            enable_model_summary=False,
+            **SILENT,
         )
-    except (ValueError, MisconfigurationException) as error:
-        raise DifflabError(
-            f"trainer or optim does not work here: {' '.join(str(error).split())} (trainer=cpu runs anywhere)"
-        ) from error

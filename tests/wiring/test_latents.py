@@ -185,6 +185,7 @@ def test_what_cannot_be_trained_is_refused(
 
 def test_verbs_that_need_pixels_refuse_latents(latent: Run, autoencoder: Run, tmp_path: Path, capsys: Capture) -> None:
     assert "a density of pixels" in refusal(capsys, "likelihood", f"from={latent.path}")
+    assert "difflab edit changes pixels" in refusal(capsys, "edit", f"from={latent.path}", "task=variations")
     assert "draws what becomes of pixels" in refusal(capsys, "explain", f"from={latent.path}")
     assert "makes no pictures of its own" in refusal(capsys, "sample", f"from={autoencoder.path}")
     torn = tmp_path / "torn"

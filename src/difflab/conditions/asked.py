@@ -17,6 +17,8 @@ from difflab.errors import DifflabError
 from difflab.rng import generator
 from difflab.runs import user_path
 
+SAYING = ("label", "prompt", "prompts", "image")
+
 
 class Asked(ABC):
     """The condition of each sample, a function of (seed, index) alone. `name` is what protocols call it."""
@@ -84,12 +86,13 @@ def as_trained(cfg: DictConfig, condition: Condition) -> Asked | None:
     return drawn(condition, from_config(cfg.data, batch_size=1, seed=0))
 
 
-def asked_for(cfg: DictConfig, own: DictConfig, condition: Condition) -> Asked | None:
+def asked_for(cfg: DictConfig, own: DictConfig, condition: Condition, keys: Sequence[str] = SAYING) -> Asked | None:
     """What a command asks of a run: its label=, prompt=, prompts= or image=, in turn, else as it was trained.
 
-    cfg: the command's; own: the run's. Raises DifflabError for words that the run does not know.
+    cfg: the command's; own: the run's; keys: those of the command that say what to make.
+    Raises DifflabError for words that the run does not know.
     """
-    given = {key: cfg[key] for key in ("label", "prompt", "prompts", "image") if cfg[key] is not None}
+    given = {key: cfg[key] for key in keys if cfg[key] is not None}
     if not given:
         return as_trained(own, condition)
     if len(given) > 1:
