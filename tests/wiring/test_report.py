@@ -10,7 +10,7 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from difflab.bands import BandCurve, Verdict
+from difflab.bands import BandCurve
 from difflab.cli import main
 from difflab.compose import compose
 from difflab.metrics.protocol import Figure
@@ -25,6 +25,7 @@ from difflab.report.parallel import _apart
 from difflab.report.points import MOST, thinned
 from difflab.report.run_page import run_page
 from difflab.runs import Run
+from difflab.verdict import Verdict
 from tests.made_runs import WARNING, figure, made_run, sweep_folder
 
 DATA = r'<script type="application/json">(.*?)</script>'
