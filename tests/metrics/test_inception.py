@@ -85,6 +85,7 @@ def test_agrees_with_torch_fidelity(inception_file, pictures, ours):
     assert ours["recall"] > 0
 
 
+@pytest.mark.slow
 def test_agrees_with_torchmetrics(inception_file, pictures, ours):
     net = Once(NoTrainInceptionV3("inception-v3-compat", ["2048"], str(inception_file[0]), antialias=False))
     score = InceptionScoreMetric(

@@ -165,6 +165,7 @@ def test_wandb_offline_holds_pictures_films_and_errors(tmp_path: Path) -> None:
     assert {p.suffix for p in (tmp_path / "wandb").rglob("media/**/*") if p.is_file()} == {".png", ".gif"}
 
 
+@pytest.mark.slow
 def test_pictures_of_a_finished_run_go_into_its_own_wandb_run_and_change_nothing(tmp_path: Path) -> None:
     run = train(tmp_path, "train.total_nimg=64", "metrics=none")
     before = files(run)

@@ -28,7 +28,8 @@ from tests.wiring.test_errors import refusal
 from tests.wiring.test_resume import assert_equal, contents, killed_after
 from tests.wiring.test_sample import sample
 
-OPTIONS = sorted(p.stem for p in (conf_dir() / "guidance").glob("*.yaml"))
+# classifier_free needs a run with a condition: test_label.py.
+OPTIONS = sorted({p.stem for p in (conf_dir() / "guidance").glob("*.yaml")} - {"classifier_free"})
 NAMES = {
     "none": "NoGuidance()",
     "autoguidance": "Autoguidance(scale=1.5, interval=[0.0, inf], rescale=0.0, snapshot=512)",
@@ -97,7 +98,7 @@ def test_a_run_trained_with_guidance_hands_it_on(clipped: Run, tmp_path: Path) -
 @pytest.mark.parametrize(
     ("overrides", "words"),
     [
-        (["guidance=clipp"], ["guidance=clipp", "did you mean 'clip'?", "autoguidance, clip"]),
+        (["guidance=clipp"], ["guidance=clipp", "did you mean 'clip'?", "classifier_free, clip"]),
         (["guidance=autoguidance", "guidance.scale=strong"], ["guidance.scale=strong", "a number"]),
         (["guidance=autoguidance", "guidance.snapshot=100"], ["guidance.snapshot=100", "the snapshots 512"]),
         (["guidance=autoguidance", "guidance.snapshot=first"], ["guidance.snapshot=first", "images seen"]),
@@ -162,6 +163,7 @@ def test_a_snapshot_is_the_average_of_that_moment(tmp_path: Path) -> None:
     assert_equal(dict(weak.named_parameters()), load_checkpoint(kept[16])["ema"])
 
 
+@pytest.mark.slow
 def test_a_resumed_run_has_the_same_snapshots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed after a snapshot that is later than its checkpoint: this one is forgotten, and written again."""
     overrides = (*SHORT, "callbacks.checkpoint.every_nimg=24", "callbacks.snapshots.at=[0.25,0.6]")

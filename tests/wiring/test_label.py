@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from PIL import Image
 
 from difflab.cli import main
@@ -102,13 +101,3 @@ def test_a_run_without_a_condition_takes_no_words_and_no_guidance_by_them(smoke:
     error = refusal(capsys, "sample", f"from={smoke.path}", "guidance=classifier_free")
     assert "the run has no condition to guide by" in error
     assert "guidance=none" in error
-
-
-def test_a_resumed_run_drops_the_same_conditions(tmp_path: Path) -> None:
-    """Bit for bit: train(2N) == train(N) + resume(N), with conditions and their dropout."""
-    short = ("metrics=none", "logger=none", "callbacks.samples.n=4", "callbacks.film.at=[]")
-    whole = train(tmp_path / "whole", *LABELS, *short, "train.total_nimg=512", "optim.decay=constant")
-    half = train(tmp_path / "half", *LABELS, *short, "train.total_nimg=256", "optim.decay=constant")
-    assert main(["train", f"resume={half.path}", "train.total_nimg=512"]) == 0
-    one, two = (load_denoiser(run, "raw")[0].state_dict() for run in (whole, half))
-    assert all(torch.equal(one[name], two[name]) for name in one)

@@ -114,6 +114,7 @@ def test_a_picture_does_not_depend_on_its_batch(latent: Run) -> None:
     assert (many[5].int() - one[0].int()).abs().max() <= 1  # a rounding of 1e-5
 
 
+@pytest.mark.slow
 def test_a_resumed_run_on_latents_is_the_same_to_the_bit(latent: Run, autoencoder: Run, tmp_path: Path) -> None:
     half = train(tmp_path, *on(autoencoder), "train.total_nimg=256", "optim.decay=constant")
     assert main(["train", f"resume={half.path}", "train.total_nimg=512"]) == 0

@@ -103,6 +103,7 @@ def test_a_file_is_the_run_at_that_time(run: Run) -> None:
     assert find_run(str(run.checkpoint)) == find_run(str(run.path)) == run
 
 
+@pytest.mark.slow
 def test_resumed_run_is_the_same_to_the_bit(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
 ) -> None:
@@ -192,6 +193,7 @@ def test_one_process_of_several_writes_and_forgets(tmp_path: Path) -> None:
     assert list(kept_powers(run)) == []
 
 
+@pytest.mark.slow
 def test_curve_of_figures_against_length(run: Run, tmp_path: Path, capsys: Capture) -> None:
     """Each point is what a plain evaluation of that average says; the shards make the second time cheap."""
     mine = Run(Path(shutil.copytree(run.path, tmp_path / "smoke" / "run")))

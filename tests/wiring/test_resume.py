@@ -56,7 +56,7 @@ def killed_after(nimg: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(LastCheckpoint, "on_train_batch_end", die)
 
 
-@pytest.mark.parametrize("accumulate", [1, 2])
+@pytest.mark.parametrize("accumulate", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, accumulate: int) -> None:
     """96 images fall between the two halves of an accumulated step: the checkpoint waits for its end."""
     overrides = (*SHORT, f"train.accumulate={accumulate}", "callbacks.checkpoint.every_nimg=96")
@@ -78,8 +78,9 @@ def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.
 
 
 def test_everything_that_learns_is_resumed_to_the_bit(tmp_path: Path) -> None:
-    """A trained weighting, a density with a history of losses, and a learned variance."""
+    """A trained weighting, a density with a history of losses, a learned variance, and labels that are dropped."""
     learning = (
+        "condition=label", "condition.dropout=0.3",
         "times=loss_aware", "times.levels=8", "times.history=2", "weighting=learned_uncertainty", "objective=hybrid",
         "net.learn_variance=true", "coupling=minibatch_ot", "sampler=ddpm_learned", "optim.decay=constant", *SHORT[:2],
     )  # fmt: skip

@@ -68,6 +68,7 @@ def refusal(capsys: Capture, *words: str) -> str:
     return error
 
 
+@pytest.mark.slow
 def test_each_job_is_what_a_plain_evaluation_says(
     quick: None, run: Run, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:

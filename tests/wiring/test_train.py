@@ -91,6 +91,7 @@ def test_tensorboard_writes_into_the_run(tmp_path: Path) -> None:
     assert list((run.path / "tensorboard").glob("events.*"))
 
 
+@pytest.mark.slow
 def test_csv_is_the_table_of_all_sessions(tmp_path: Path) -> None:
     run = train(tmp_path, "logger=csv", "metrics=none", "train.total_nimg=256")
     assert main(["train", f"resume={run.path}", "train.total_nimg=512"]) == 0
