@@ -2,6 +2,7 @@
 
 At fixed x the guess is affine in what a network predicts, and the weights of u + w (c - u) sum to 1: taken in x0, eps,
 v or score space it is the same picture. Guidances compose: Clip()(ClassifierFree(3.0, unconditional)(conditional)).
+classifier_guidance.py has the one of a classifier, thresholding.py those that keep the guess in the range of pixels.
 """
 
 import math
@@ -14,6 +15,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from difflab.around import Around, WithVariance
 from difflab.conditions.base import Given
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
@@ -21,18 +23,13 @@ from difflab.errors import DifflabError
 Change = Callable[[Tensor, Tensor, Tensor, Tensor], Tensor]
 """(x0, x, alpha, sigma) -> the guess in the place of x0."""
 
-LogProb = Callable[[Tensor, Tensor, Tensor], Tensor]
-"""(x, alpha, sigma) -> log p(c | x) of each row, differentiable in x."""
-
 Snapshots = Callable[[int | None], tuple[int, Denoise]]
 """The denoiser that a run kept at so many images (None: its earliest), with that number."""
 
-LEAST_ALPHA = 1e-3  # of sigma: below it the gradient of a classifier is rounding divided by alpha
-
 
 @dataclass(frozen=True)
-class Guided:
-    """The denoiser `main` with its guess changed. It has a variance where main has one: main's own."""
+class Guided(Around):
+    """The denoiser `main` with its guess changed; its variance is main's own."""
 
     main: Denoise
     change: Change
@@ -40,19 +37,9 @@ class Guided:
     def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         return self.change(self.main(x, alpha, sigma), x, alpha, sigma)
 
-    @property
-    def learns_variance(self) -> bool:
-        return getattr(self.main, "learns_variance", hasattr(self.main, "with_variance"))
-
-    @property
-    def with_variance(self) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-        main = self.main.with_variance  # type: ignore[attr-defined]  # an AttributeError is the answer of hasattr
-
-        def guided(x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
-            x0, fraction = main(x, alpha, sigma)
-            return self.change(x0, x, alpha, sigma), fraction
-
-        return guided
+    def around(self, main: WithVariance, x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
+        x0, fraction = main(x, alpha, sigma)
+        return self.change(x0, x, alpha, sigma), fraction
 
 
 class Guidance(ABC):
@@ -154,54 +141,6 @@ class Autoguidance(ClassifierFree):
         return replace(self, snapshot=nimg, other=weaker)
 
 
-@dataclass(frozen=True)
-class ClassifierGuidance(Guidance):
-    """An unconditional guess + scale sigma^2/alpha grad_x log p(c | x): Tweedie's x0 of a shifted score (2105.05233).
-
-    As in classifier-free guidance, scale 1 is the conditional denoiser; scale 0 is the unconditional one. Pure noise
-    (alpha = 0) says nothing of c, yet the term has a limit: it is taken at the level LEAST_ALPHA.
-    """
-
-    log_prob: LogProb = field(repr=False)
-    scale: int | float
-
-    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-        alpha = torch.maximum(alpha, LEAST_ALPHA * sigma)
-        return x0 + self.scale * sigma**2 / alpha * _gradient(self.log_prob, x, alpha, sigma)
-
-
-@dataclass(frozen=True)
-class Clip(Guidance):
-    """The guess kept between the darkest and the brightest pixel, as DDPM's own sampler does."""
-
-    low: int | float = -1.0
-    high: int | float = 1.0
-
-    def __post_init__(self) -> None:
-        if not self.low < self.high:
-            raise DifflabError(f"guidance.low={self.low} is not below guidance.high={self.high}: pixels are in -1..1")
-
-    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-        return x0.clamp(self.low, self.high)
-
-
-@dataclass(frozen=True)
-class DynamicThreshold(Guidance):
-    """Each guess clipped to -s..s and divided by s, its quantile of |x0|, but at least 1: Imagen (2205.11487) 2.3."""
-
-    quantile: int | float
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.quantile <= 1:
-            raise DifflabError(f"guidance.quantile={self.quantile}: a share of the pixels, from 0 to 1, such as 0.995")
-
-    def change(self, x0: Pictures, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-        rows = x0.abs().flatten(1)  # torch's quantile takes 16 million numbers at most: a picture, not a batch
-        s = torch.stack([row.quantile(self.quantile) for row in rows]).clamp(min=1)
-        s = s.reshape(-1, *[1] * (x0.ndim - 1))
-        return x0.clamp(-s, s) / s
-
-
 def _with_deviation_of(x0: Pictures, guided: Pictures) -> Pictures:
     """`guided` times a factor a picture, so that its pixels deviate as much as those of x0.
 
@@ -213,11 +152,3 @@ def _with_deviation_of(x0: Pictures, guided: Pictures) -> Pictures:
 
 def _deviation(x: Pictures) -> Float[Tensor, "b ..."]:
     return x.std(dim=tuple(range(1, x.ndim)), correction=0, keepdim=True)
-
-
-def _gradient(log_prob: LogProb, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
-    """grad_x log p of each row. Sampling runs in inference mode, whose tensors know no gradient: their copies do."""
-    with torch.inference_mode(False), torch.enable_grad():
-        x, alpha, sigma = x.clone().detach().requires_grad_(), alpha.clone(), sigma.clone()
-        (slope,) = torch.autograd.grad(log_prob(x, alpha, sigma).sum(), x)
-    return slope

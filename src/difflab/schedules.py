@@ -1,8 +1,8 @@
 """Noise schedules: how much of the picture and how much noise there is at time t.
 
 x_t = alpha(t) x0 + sigma(t) eps, with t = 0 the data and t = 1 the noise. Everything is computed in the
-dtype of its argument; callers pass float64, since float32 has few times left next to t = 1. tables.py has the
-discrete ones, reshaped.py those that are made of others.
+dtype of its argument; callers pass float64, since float32 has few times left next to t = 1. logsnr_schedules.py has
+those that are defined by their logsnr, tables.py the discrete ones, reshaped.py those that are made of others.
 """
 
 import math
@@ -131,77 +131,6 @@ class LinearVP(VariancePreserving):
     def _integral(self, t: Times) -> Level:
         """Of beta from 0 to t."""
         return t * self.beta_min + t**2 * (self.beta_max - self.beta_min) / 2
-
-
-@dataclass(frozen=True)
-class Sigmoid(VariancePreserving):
-    """alpha^2 falls as a sigmoid from start to end, steeper with a smaller tau: Chen (2301.10972), algorithm 1.
-
-    With y = (start + t (end - start)) / tau, alpha^2 = (s(y(1)) - s(y)) / (s(y(1)) - s(y(0))); as a ratio of
-    hyperbolic sines of (1 - t) w and t w, w = (y(1) - y(0)) / 2, it does not cancel.
-    """
-
-    t_min: float = 1e-5
-    start: int | float = -3.0
-    end: int | float = 3.0
-    tau: int | float = 1.0
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require(self.end > self.start and self.tau > 0, "start < end and tau > 0")
-
-    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        return self.at_logsnr(self.logsnr(t))
-
-    def logsnr(self, t: Times) -> Level:
-        w, tilt = self._shape()
-        return (((1 - t) * w).sinh() / (t * w).sinh()).log() + tilt
-
-    def t_of_logsnr(self, logsnr: Level) -> Times:
-        w, tilt = self._shape()
-        # Solved for t w, or for (1 - t) w where this is the smaller: softplus(w - |l|) - softplus(-w - |l|) over 2.
-        size = (logsnr - tilt).abs()
-        near = (logsigmoid(size + w) - logsigmoid(size - w)) / (2 * w)
-        return torch.where(logsnr > tilt, near, 1 - near)
-
-    def dlogsnr(self, t: Times) -> Level:
-        w, _ = self._shape()
-        return -w * (1 / ((1 - t) * w).tanh() + 1 / (t * w).tanh())
-
-    def _shape(self) -> tuple[float, float]:
-        """w, and logsnr at t = 1/2."""
-        tilt = math.log(math.cosh(self.start / self.tau / 2) / math.cosh(self.end / self.tau / 2))
-        return (self.end - self.start) / self.tau / 2, tilt
-
-
-@dataclass(frozen=True)
-class Laplace(VariancePreserving):
-    """Uniform times are Laplace-distributed in logsnr, with this mean and scale: Hang et al. (2407.03297).
-
-    Its t_min is so small since logsnr grows so slowly towards the data: it is 13.5 there.
-    """
-
-    t_min: float = 1e-12
-    mean: int | float = 0.0
-    scale: int | float = 0.5
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._require(self.scale > 0, "scale > 0")
-
-    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        return self.at_logsnr(self.logsnr(t))
-
-    def logsnr(self, t: Times) -> Level:
-        tail = self.scale * (2 * torch.minimum(t, 1 - t)).log()
-        return self.mean + torch.where(t < 0.5, -tail, tail)
-
-    def t_of_logsnr(self, logsnr: Level) -> Times:
-        tail = (-(logsnr - self.mean).abs() / self.scale).exp() / 2
-        return torch.where(logsnr > self.mean, tail, 1 - tail)
-
-    def dlogsnr(self, t: Times) -> Level:
-        return -self.scale / torch.minimum(t, 1 - t)
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,11 @@ from jaxtyping import Float, Float64
 from torch import Tensor
 
 from difflab.errors import DifflabError
-from difflab.schedules import Level, Times, VariancePreserving
+from difflab.logsnr_schedules import ByLogsnr
+from difflab.schedules import Level, Times
 
 
-class Tabulated(VariancePreserving):
+class Tabulated(ByLogsnr):
     """The discrete levels of a list of betas, level i at t = (i + 1) / n, piecewise linear in logsnr between.
 
     So "discrete" is not a mode: DDPM's 1000 levels (2006.11239, section 4) are nodes of a continuous path.
@@ -30,9 +31,6 @@ class Tabulated(VariancePreserving):
         log_alpha2 = torch.log1p(-betas).cumsum(0)
         self._logsnr = log_alpha2 - torch.log(-torch.expm1(log_alpha2))
         self._t = torch.arange(1, len(betas) + 1, dtype=torch.float64) / len(betas)
-
-    def alpha_sigma(self, t: Times) -> tuple[Level, Level]:
-        return self.at_logsnr(self.logsnr(t))
 
     def logsnr(self, t: Times) -> Level:
         return _interpolate(t, self._t, self._logsnr)

@@ -13,7 +13,7 @@ from difflab.denoiser import Conditional, Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Karras
-from difflab.guidance import Autoguidance, ClassifierFree, Clip, NoGuidance
+from difflab.guidance import Autoguidance, ClassifierFree, NoGuidance
 from difflab.nets.cost import gflop_of
 from difflab.nets.dit import DiT
 from difflab.nets.mlp import MLP
@@ -24,6 +24,7 @@ from difflab.rng import generator
 from difflab.samplers import heun
 from difflab.schedules import Cosine
 from difflab.tasks import Inputs, Reword
+from difflab.thresholding import Clip
 
 CLASSES = ["coat", "bag", "T-shirt"]
 SHAPE = (1, 8, 8)

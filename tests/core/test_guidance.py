@@ -11,25 +11,18 @@ import torch
 from diffusers.guiders.classifier_free_guidance import rescale_noise_cfg
 from torch import Tensor, nn
 
+from difflab.classifier_guidance import LEAST_ALPHA, ClassifierGuidance
 from difflab.denoiser import Denoise, Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Karras, Nodes, UniformLogsnr
-from difflab.guidance import (
-    LEAST_ALPHA,
-    Autoguidance,
-    ClassifierFree,
-    ClassifierGuidance,
-    Clip,
-    DynamicThreshold,
-    Guidance,
-    NoGuidance,
-)
+from difflab.guidance import Autoguidance, ClassifierFree, Guidance, NoGuidance
 from difflab.oracles import Mixture, gaussian
 from difflab.predictions import X0, Eps, Flow, Prediction, V
 from difflab.rng import SampleNoise, generator
 from difflab.samplers import ddim, heun, last, run
 from difflab.schedules import VE, Cosine
+from difflab.thresholding import Clip, DynamicThreshold
 
 SHAPE = (1, 2, 2)
 CLASSES = torch.tensor([0, 0, 1, 1, 1])  # of the components

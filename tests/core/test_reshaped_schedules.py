@@ -8,8 +8,9 @@ import torch
 from diffusers.schedulers.scheduling_ddim import rescale_zero_terminal_snr
 
 from difflab.errors import DifflabError
+from difflab.logsnr_schedules import Laplace
 from difflab.reshaped import Interpolated, Reshaped, Shifted, ZeroTerminalSnr
-from difflab.schedules import VE, Cosine, Laplace, LinearVP, Rectified, Schedule
+from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule
 from difflab.tables import Tabulated, linear_betas, scaled_linear_betas
 
 T = torch.linspace(0.001, 0.999, 200, dtype=torch.float64)

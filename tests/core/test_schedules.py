@@ -13,8 +13,9 @@ from torch import Tensor
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.instantiate import build
+from difflab.logsnr_schedules import Laplace, Sigmoid
 from difflab.reshaped import Interpolated, Shifted, ZeroTerminalSnr
-from difflab.schedules import VE, Cosine, Laplace, LinearVP, Rectified, Schedule, Sigmoid
+from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule
 from difflab.tables import Tabulated, linear_betas
 
 FILES = {path.stem: path for path in sorted((conf_dir() / "schedule").glob("*.yaml"))}

@@ -6,12 +6,14 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from jaxtyping import Int64
 from omegaconf import DictConfig, ListConfig
+from torch import Tensor
 
 from difflab.conditions.base import Condition, Given
 from difflab.conditions.none import NoCondition
+from difflab.data.image_data import ImageData, from_config
 from difflab.data.images import Images
-from difflab.data.module import ImageData, from_config
 from difflab.data.stream import as_batch
 from difflab.errors import DifflabError
 from difflab.rng import generator
@@ -45,29 +47,34 @@ class InTurn(Asked):
 
 
 @dataclass(frozen=True)
-class Drawn(Asked):
-    """Sample i has the condition of a picture drawn from `images` by (seed, i): conditions as the data has them."""
+class OfPictures(Asked):
+    """Sample i has the condition of one of `images`."""
 
     condition: Condition
     images: Images
     name: str
 
-    def __call__(self, seed: int, indices: Sequence[int]) -> Given:
-        at = [int(torch.randint(len(self.images), (), generator=generator(seed, "drawn", i))) for i in indices]
-        return self.condition.of_batch(as_batch(self.images.select(torch.tensor(at))))
-
-
-@dataclass(frozen=True)
-class Each(Asked):
-    """Sample i has the condition of picture i of `images`, modulo their number."""
-
-    condition: Condition
-    images: Images
-    name: str
+    @abstractmethod
+    def at(self, seed: int, indices: Sequence[int]) -> Int64[Tensor, " n"]:
+        """The number of the picture of each sample."""
 
     def __call__(self, seed: int, indices: Sequence[int]) -> Given:
-        at = torch.as_tensor(indices) % len(self.images)
-        return self.condition.of_batch(as_batch(self.images.select(at)))
+        return self.condition.of_batch(as_batch(self.images.select(self.at(seed, indices))))
+
+
+class Drawn(OfPictures):
+    """Drawn by (seed, i): conditions as often as the data has them."""
+
+    def at(self, seed: int, indices: Sequence[int]) -> Int64[Tensor, " n"]:
+        n = len(self.images)
+        return torch.tensor([int(torch.randint(n, (), generator=generator(seed, "drawn", i))) for i in indices])
+
+
+class Each(OfPictures):
+    """Picture i modulo their number."""
+
+    def at(self, seed: int, indices: Sequence[int]) -> Int64[Tensor, " n"]:
+        return torch.as_tensor(indices) % len(self.images)
 
 
 def drawn(condition: Condition, data: ImageData) -> Asked | None:

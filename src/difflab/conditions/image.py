@@ -1,6 +1,5 @@
 """Low-resolution pictures: the picture itself in fewer pixels, to be made whole again."""
 
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from difflab.data.images import average
 from difflab.errors import DifflabError
 from difflab.picture_files import PictureFile
 from difflab.pixels import to_model, to_uint8
+from difflab.psnr import psnr, squared_errors
 
 
 class LowResolution(Condition):
@@ -69,8 +69,8 @@ class LowResolution(Condition):
         """
         if given.null.all():
             return {}
-        error = (average(made, *self.low).double() - given.values.double())[~given.null].square().mean().item()
-        return {"low_resolution_psnr": math.inf if error == 0 else 10 * math.log10(255**2 / error)}
+        errors = squared_errors(average(made, *self.low), given.values)[~given.null]
+        return {"low_resolution_psnr": psnr(errors.mean().item())}
 
     @property
     def _low_shape(self) -> tuple[int, int, int]:

@@ -11,6 +11,7 @@ from difflab.latents.base import Autoencoder
 from difflab.latents.cache import BATCH
 from difflab.metrics.protocol import Entry, Figure
 from difflab.pixels import to_model, to_uint8
+from difflab.psnr import psnr, squared_errors
 
 
 @torch.no_grad()
@@ -22,13 +23,13 @@ def reconstructed(autoencoder: Autoencoder, pixels: UInt8[Tensor, "n c h w"]) ->
 
 
 def reconstruction_psnr(autoencoder: Autoencoder, images: Images, name: str, nimg: int) -> Figure:
-    """The peak signal-to-noise ratio 10 log10(255^2 / mse) in dB, the mse being that of all pixels of all pictures.
+    """The peak signal-to-noise ratio in dB, of all pixels of all pictures.
 
     The error is the standard error over the pictures, to first order.
     """
     back = reconstructed(autoencoder, images.pixels)
-    mse = (back.double() - images.pixels.double()).square().flatten(1).mean(1)
-    value = 10 * math.log10(255**2 / max(mse.mean().item(), 1e-12))
-    error = 10 / math.log(10) * mse.std().item() / math.sqrt(len(mse)) / max(mse.mean().item(), 1e-12)
+    errors = squared_errors(back, images.pixels)
+    mse = errors.mean().item()
+    error = 10 / math.log(10) * errors.std().item() / math.sqrt(len(errors)) / mse if mse > 0 else None
     protocol: dict[str, Entry] = {"n": len(images), "pictures": name, "pictures_digest": images.digest()}
-    return Figure("reconstruction_psnr", value, error, protocol | {"weights": "raw", "nimg": nimg})
+    return Figure("reconstruction_psnr", psnr(mse), error, protocol | {"weights": "raw", "nimg": nimg})

@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Any, ClassVar
 
-from jaxtyping import Float, UInt8
+from jaxtyping import UInt8
 from torch import Tensor
 
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
+from difflab.psnr import psnr, squared_errors
 from difflab.samplers import Noise, heun
 from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model, check_deterministic
 
@@ -36,8 +37,8 @@ class Invert(Task):
 
     def figures(self, given: Inputs, results: UInt8[Tensor, "n c h w"]) -> dict[str, Any]:
         assert given.image is not None
-        off = rms(results[0].double() - given.image)
-        return {"psnr_db": psnr(off / 255), "rms_levels": off}
+        mse = squared_errors(results[:1], given.image[None]).item()
+        return {"psnr_db": psnr(mse), "rms_levels": math.sqrt(mse)}
 
 
 def inverting(plain: Generation, image: Picture, under: Denoise | None = None) -> Generation:
@@ -74,12 +75,3 @@ def before_the_last_step(denoise: Denoise, nodes: Nodes, x0: Pictures) -> Pictur
     for _ in range(STARTS):
         x = x + alpha * (x0 - denoise(x, alpha, sigma))
     return x
-
-
-def rms(x: Float[Tensor, "*shape"]) -> float:
-    return x.square().mean().sqrt().item()
-
-
-def psnr(off: float) -> float:
-    """Peak signal-to-noise ratio in dB of pictures that are `off` by a share of the range; infinite for equal ones."""
-    return -20 * math.log10(off) if off > 0 else math.inf

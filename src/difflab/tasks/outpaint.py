@@ -9,6 +9,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import pad
 
+from difflab.around import Around, WithVariance
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation
@@ -62,11 +63,11 @@ def _checked_window(window: Sequence[int], canvas: Sequence[int]) -> tuple[int, 
 
 
 @dataclass(frozen=True)
-class Windows:
+class Windows(Around):
     """A denoiser of pictures of one size on any larger canvas: MultiDiffusion (2302.08113).
 
     The guess of a pixel is the mean of the guesses of the windows that hold it. For a step that is affine in the guess,
-    as Euler's, that is their mean of the windows' states. It has a variance where `main` has one.
+    as Euler's, that is their mean of the windows' states.
     """
 
     main: Denoise
@@ -76,19 +77,9 @@ class Windows:
     def __call__(self, x: Pictures, alpha: Tensor, sigma: Tensor) -> Pictures:
         return self._mean(x, lambda part: self.main(part, alpha, sigma)[None])[0]
 
-    @property
-    def learns_variance(self) -> bool:
-        return getattr(self.main, "learns_variance", hasattr(self.main, "with_variance"))
-
-    @property
-    def with_variance(self) -> Callable[[Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]:
-        main = self.main.with_variance  # type: ignore[attr-defined]  # an AttributeError is the answer of hasattr
-
-        def on_canvas(x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
-            x0, fraction = self._mean(x, lambda part: torch.stack(main(part, alpha, sigma)))
-            return x0, fraction
-
-        return on_canvas
+    def around(self, main: WithVariance, x: Pictures, alpha: Tensor, sigma: Tensor) -> tuple[Pictures, Pictures]:
+        x0, fraction = self._mean(x, lambda part: torch.stack(main(part, alpha, sigma)))
+        return x0, fraction
 
     def _mean(self, x: Pictures, guess: Callable[[Tensor], Tensor]) -> Float[Tensor, "k b c h w"]:
         total, count = None, torch.zeros_like(x[0, 0])
