@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import cache, cached_property
 from pathlib import Path
 
 import torch
@@ -34,7 +35,7 @@ class Shelf:
     n: int
     open: Callable[[int], Image.Image]
     label: Callable[[int], str]
-    content: str  # sha256
+    content: Callable[[], str]  # sha256, which takes a look at every file
     protocol: dict[str, Entry]
 
 
@@ -53,12 +54,20 @@ class PictureSet(Source):
     def __init__(self, shelf: Shelf, shape: Sequence[int] | None, resize: str | None, seed: int) -> None:
         self.name, self.n, self.shelf, self.resize = shelf.name, shelf.n, shelf, resize
         self.order = torch.randperm(shelf.n, generator=rng.generator(seed, "order")).tolist()
-        self.content = shelf.content
         self.channels, self.height, self.width = shape or (3, *self._opened(0).size[::-1])
         self._decode = Decoder((3, self.height, self.width), resize or "crop")
         self._decoded(0)  # a wrong size is said before anything is computed
-        self.protocol = shelf.protocol | {"source": self.name, "source_digest": self.content, "pictures_resize": resize}
-        self.digest = digest({"content": self.content, "seed": seed, "resize": resize, "shape": self.shape})
+        self._seed = seed
+
+    @cached_property
+    def protocol(self) -> dict[str, Entry]:  # type: ignore[override]  # an attribute there
+        named: dict[str, Entry] = {"source": self.name, "source_digest": self.shelf.content()}
+        return self.shelf.protocol | named | {"pictures_resize": self.resize}
+
+    @cached_property
+    def digest(self) -> str:  # type: ignore[override]
+        content, shape = self.shelf.content(), self.shape
+        return digest({"content": content, "seed": self._seed, "resize": self.resize, "shape": shape})
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -136,17 +145,20 @@ def _folder(root: Path, said: str) -> Shelf:
         raise DifflabError(
             f"{said}: folder {root} has no config.yaml, so it is no run, and no picture ({', '.join(sorted(ENDINGS))})"
         )
-    names = [path.relative_to(root).as_posix() for path in files]
-    with ThreadPoolExecutor(THREADS) as pool:
-        hashes = dict(zip(names, pool.map(file_digest, files), strict=True))
     return Shelf(
         root.resolve().name,
         len(files),
         lambda i: Image.open(files[i]),
         lambda i: str(files[i]),
-        digest(hashes),
+        cache(lambda: _hash(files, root)),
         protocol,
     )
+
+
+def _hash(files: Sequence[Path], root: Path) -> str:
+    names = [path.relative_to(root).as_posix() for path in files]
+    with ThreadPoolExecutor(THREADS) as pool:
+        return digest(dict(zip(names, pool.map(file_digest, files), strict=True)))
 
 
 def _is_picture(path: Path, root: Path) -> bool:
@@ -166,4 +178,6 @@ def _made_by_us(path: Path) -> dict[str, Entry]:
 
 def _npz(path: Path) -> Shelf:
     array = PictureArray(path)
-    return Shelf(path.stem, len(array), array.picture, lambda i: f"picture {i} of {path}", file_digest(path), {})
+    return Shelf(
+        path.stem, len(array), array.picture, lambda i: f"picture {i} of {path}", cache(lambda: file_digest(path)), {}
+    )

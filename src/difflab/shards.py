@@ -24,7 +24,7 @@ from difflab.sources import Batch, Source, cut, digest
 
 SHARD = 256
 READ = 64  # pictures at a time: a multiple of every extractor's own batch, so that it cuts them as it likes
-VERSION = 1
+VERSION = 2
 """Raised whenever the same source and extractor would give other readings, so that old shards are not found."""
 
 log = logging.getLogger(__name__)

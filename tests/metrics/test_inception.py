@@ -1,5 +1,6 @@
 """FID, KID, IS, precision and recall beside torch-fidelity's and torchmetrics', on one random Inception."""
 
+import hashlib
 import urllib.error
 
 import pytest
@@ -7,6 +8,7 @@ import torch
 import torch_fidelity
 from torch import nn
 from torch.utils.data import Dataset
+from torch_fidelity.interpolate_compat_tensorflow import interpolate_bilinear_2d_like_tensorflow1x
 from torchmetrics.image.fid import FrechetInceptionDistance, NoTrainInceptionV3
 from torchmetrics.image.inception import InceptionScore as InceptionScoreMetric
 from torchmetrics.image.kid import KernelInceptionDistance
@@ -16,6 +18,7 @@ from difflab.metrics.extractor import Extractor, read
 from difflab.metrics.frechet import FrechetDistance
 from difflab.metrics.inception import Inception
 from difflab.metrics.inception_score import InceptionScore
+from difflab.metrics.inception_v3 import resized
 from difflab.metrics.kid import KernelDistance
 from difflab.metrics.precision_recall import PrecisionRecall
 from difflab.metrics.reference import Reference
@@ -83,6 +86,22 @@ def test_agrees_with_torch_fidelity(inception_file, pictures, ours):
     assert ours["recall"] == pytest.approx(theirs["recall"], rel=1e-5)
     assert 0 < ours["precision"] < 1
     assert ours["recall"] > 0
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 32, 32), (1, 3, 40, 29), (1, 3, 320, 300), (1, 1, 1, 1)])
+def test_pictures_are_resized_to_the_bit_as_by_torch_fidelity(shape):
+    x = torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    wanted = interpolate_bilinear_2d_like_tensorflow1x(x, size=(299, 299), align_corners=False)
+    assert torch.equal(resized(x, 299), wanted)
+
+
+def test_weights_of_another_network_are_refused(tmp_path):
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "net.pth")
+    sha256 = hashlib.sha256((tmp_path / "net.pth").read_bytes()).hexdigest()
+    with pytest.raises(
+        DifflabError, match=r"holds no 'Conv2d_1a_3x3\.bn\.weight': it is not torch-fidelity's Inception"
+    ):
+        Inception(tmp_path / "net.pth", sha256)
 
 
 @pytest.mark.slow

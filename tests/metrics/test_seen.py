@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from difflab.attributes import shown
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Extractor, Reading
 from difflab.seen import Seen

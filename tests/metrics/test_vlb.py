@@ -11,6 +11,7 @@ from torch import Tensor
 from difflab.denoiser import Denoise, Denoiser
 from difflab.errors import DifflabError
 from difflab.hybrid import Hybrid
+from difflab.logsnr_schedules import Laplace
 from difflab.metrics.estimates import Terms, bound_terms, over_pictures
 from difflab.metrics.ladder import Ladder, ladder
 from difflab.metrics.level_draws import LevelDraws
@@ -19,7 +20,7 @@ from difflab.nets.mlp import MLP
 from difflab.oracles import Mixture, gaussian
 from difflab.predictions import X0
 from difflab.rng import generator
-from difflab.schedules import VE, Cosine, Laplace, LinearVP, Rectified, Schedule
+from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule
 from difflab.tables import Tabulated, linear_betas
 from difflab.times import Uniform
 from difflab.weightings import Snr

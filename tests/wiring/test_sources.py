@@ -72,16 +72,16 @@ def test_order_is_a_fair_choice_of_the_seed(folder: Path) -> None:
     assert torch.equal(first, again)
     assert not torch.equal(first, other)
     assert opened(folder).digest == opened(folder).digest != opened(folder, seed=1).digest
-    assert opened(folder).content == opened(folder, seed=1).content
+    assert opened(folder).shelf.content() == opened(folder, seed=1).shelf.content()
 
 
 def test_content_is_what_its_digest_depends_on(folder: Path, pictures: torch.Tensor, tmp_path: Path) -> None:
     for i, picture in enumerate(pictures):
         save_png(tmp_path / f"class{i % 3}" / f"{i:03d}.png", picture)
     copy = opened(tmp_path)
-    assert copy.content == opened(folder).content, "a copy elsewhere is the same"
+    assert copy.shelf.content() == opened(folder).shelf.content(), "a copy elsewhere is the same"
     save_png(tmp_path / "class1" / "001.png", 255 - pictures[1])
-    assert opened(tmp_path).content != copy.content
+    assert opened(tmp_path).shelf.content() != copy.shelf.content()
 
 
 @pytest.mark.parametrize("compressed", [False, True])

@@ -17,13 +17,13 @@ from torch.nn.functional import conv2d, hardtanh_, linear, pad
 from difflab.errors import DifflabError
 from difflab.metrics import weights
 from difflab.metrics.extractor import Reading
+from difflab.metrics.folded import folded
 from difflab.metrics.preprocess import Preprocess
 
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 # (repeats, stride of the first): kernel sizes and widths are read off the weights.
 STAGES = ((1, 1), (2, 2), (2, 2), (3, 2), (3, 1), (4, 2), (1, 1))
 STRIDES = tuple(stride if i == 0 else 1 for repeats, stride in STAGES for i in range(repeats))
-BATCH_NORM_EPS = 1e-3
 
 
 class EfficientNetLite0:
@@ -99,11 +99,9 @@ def _block(state: dict[str, Tensor], at: str, stride: int) -> _Block:
 
 
 def _folded(state: dict[str, Tensor], conv: str, norm: str, stride: int = 1, relu6: bool = True) -> _Conv:
-    scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + BATCH_NORM_EPS).sqrt()
-    weight = state[f"{conv}.weight"] * scale[:, None, None, None]
+    weight, bias = folded(state, conv, norm)
     if stride == 2:
         # TensorFlow's SAME padding of an even size is one wider at the end than at the start. A kernel with a
         # leading row and column of zeros has that shape under symmetric padding, without copying the picture.
-        weight = pad(weight, (1, 0, 1, 0))
-    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
-    return _Conv(weight.contiguous(memory_format=torch.channels_last), bias, stride, relu6)
+        weight = pad(weight, (1, 0, 1, 0)).contiguous(memory_format=torch.channels_last)
+    return _Conv(weight, bias, stride, relu6)

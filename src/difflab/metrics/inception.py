@@ -1,16 +1,15 @@
-"""The Inception of the FID paper, as torch-fidelity ported it: what the word `fid` is kept for."""
+"""The Inception of the FID paper, with torch-fidelity's port of its weights: what the word `fid` is kept for."""
 
-import io
 from pathlib import Path
 
 import torch
 from jaxtyping import UInt8
-from torch import Tensor, nn
-from torch.nn.utils.fusion import fuse_conv_bn_eval
+from torch import Tensor
 
 from difflab.errors import DifflabError
 from difflab.metrics import weights as weights_file
 from difflab.metrics.extractor import Reading
+from difflab.metrics.inception_v3 import SIZE, InceptionV3
 from difflab.metrics.preprocess import GREY
 from difflab.pixels import to_rgb
 
@@ -35,20 +34,20 @@ class Inception:
             "fd_inception" and so on, not "fid".
 
     Raises:
-        DifflabError: no file and no network, or a file with another hash.
+        DifflabError: no file and no network, a file with another hash, or of another network.
     """
 
     name = "inception"
     dim = 2048
-    batch = 16
-    resize = f"tf1-bilinear 299x299 antialias=False, {GREY}"
+    batch = 8  # more, and the pages of the largest layers are fetched anew each time
+    resize = f"tf1-bilinear {SIZE}x{SIZE} antialias=False, {GREY}"
 
     def __init__(self, weights: str | Path | None = None, sha256: str = SHA256_PREFIX, device: str = "cpu") -> None:
         path = _fetched() if weights is None else Path(weights).expanduser()
-        state, self.weights_sha256 = weights_file.load(path, sha256)
+        state, self.weights_sha256 = weights_file.load(path, sha256, device)
         self.names = PUBLISHED if self.weights_sha256.startswith(SHA256_PREFIX) else {}
         self.device = torch.device(device)
-        self._net = _fused(_network(state)).to(self.device).to(memory_format=torch.channels_last)
+        self._net = _network(state, path)
 
     @torch.inference_mode()
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
@@ -56,25 +55,11 @@ class Inception:
         return Reading(*self._net(to_rgb(images.to(self.device))))
 
 
-def _network(state: dict[str, Tensor]) -> nn.Module:
-    from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-    # torch-fidelity unpickles its file without restraint: it is given a copy that holds nothing but tensors.
-    copy = io.BytesIO()
-    torch.save(state, copy)
-    copy.seek(0)
-    return FeatureExtractorInceptionV3(
-        "inception-v3-compat", ["2048", "logits_unbiased"], feature_extractor_weights_path=copy
-    )
-
-
-def _fused(net: nn.Module) -> nn.Module:
-    from torch_fidelity.feature_extractor_inceptionv3 import BasicConv2d
-
-    for block in net.modules():
-        if isinstance(block, BasicConv2d):
-            block.conv, block.bn = fuse_conv_bn_eval(block.conv, block.bn), nn.Identity()
-    return net
+def _network(state: dict[str, Tensor], path: Path) -> InceptionV3:
+    try:
+        return InceptionV3(state)
+    except KeyError as error:
+        raise DifflabError(f"weights file {path} holds no {error}: it is not torch-fidelity's Inception") from error
 
 
 def _fetched() -> Path:

@@ -23,7 +23,7 @@ from difflab.metrics.gaussian import Gaussian, gram
 from difflab.metrics.protocol import Entry
 from difflab.progress import Bars, silent
 
-VERSION = 1
+VERSION = 2
 """Raised whenever the same pictures and weights would give other features, so that old files are not read."""
 
 log = logging.getLogger(__name__)
@@ -58,6 +58,8 @@ class Reference:
 
     @cached_property
     def gaussian(self) -> Gaussian:
+        if self.features is not None and len(self.features) <= len(self.mean):
+            return Gaussian.of_features(self.features)  # so few rows are a root already: no eigenvectors
         return Gaussian.of_moments(self.mean, self.cov)
 
 
