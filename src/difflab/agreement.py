@@ -10,8 +10,8 @@ from omegaconf import DictConfig
 
 from difflab import assemble
 from difflab.conditions.asked import Each
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.errors import DifflabError
 from difflab.evaluate import shards_folder
 from difflab.files import write_json
@@ -19,7 +19,6 @@ from difflab.metrics.protocol import Figure, lines
 from difflab.pictures.agreement import Curve, page
 from difflab.pixels import save_png
 from difflab.progress import images_bar
-from difflab.quiet import quiet_lightning
 from difflab.result import environment
 from difflab.rng import generator
 from difflab.runs import Run, find_run
@@ -31,7 +30,6 @@ from difflab.sources import ImagesSource, RunSource, Source
 
 def main(cfg: DictConfig) -> Path:
     """Print every figure with its protocol and in words, write agreement.json and agreement.png; returns the folder."""
-    quiet_lightning()
     run, data = find_run(cfg["from"]), data_of(cfg)
     assert data is not None
     check(cfg, run)

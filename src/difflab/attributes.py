@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from difflab.data import tags
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.errors import DifflabError
 
 

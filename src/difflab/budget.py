@@ -7,25 +7,27 @@ import torch
 from omegaconf import DictConfig
 
 from difflab import assemble
+from difflab.data.image_data import ImageData
 from difflab.ema import Ema
 from difflab.lit import ByImages
 from difflab.rng import generator
 
 
-def images_in(minutes: float, module: ByImages, cfg: DictConfig, batch: int, seconds: float = 4.0) -> int:
+def images_in(minutes: float, module: ByImages, data: ImageData, cfg: DictConfig, seconds: float = 4.0) -> int:
     """The images that training sees in that time on the devices of `cfg`, a multiple of train.batch_size.
 
-    Trains a copy on noise, `batch` images at once on one device, so that the run itself starts untouched.
+    Trains a copy, on one device and the first batch, so that the run itself starts untouched.
     """
     device = assemble.device(cfg.trainer)
     trained = copy.deepcopy(module).to(device)
     optimizer, ema = module.optim.build(trained.parameters()), Ema(trained.parameters())
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
 
+    batch = trained.transfer_batch_to_device(data.stream().batch(0), device, 0)
+
     def step() -> None:
-        x0 = torch.randn(batch, *cfg.latent.shape, device=device)
         with mixed:
-            loss = trained.loss_of(x0, generator(0, "measure", device=device))
+            loss = trained.loss_of(batch, generator(0, "measure", device=device)).per_sample.mean()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(trained.parameters(), 1.0)
         optimizer.step()
@@ -38,5 +40,5 @@ def images_in(minutes: float, module: ByImages, cfg: DictConfig, batch: int, sec
     while time.monotonic() - start < seconds or steps < 2:
         step()
         steps += 1
-    rate = steps * batch * cfg.trainer.devices / (time.monotonic() - start)
+    rate = steps * data.batch_size * cfg.trainer.devices / (time.monotonic() - start)
     return max(1, round(minutes * 60 * rate / cfg.train.batch_size)) * int(cfg.train.batch_size)

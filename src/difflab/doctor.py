@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from difflab import pixels
+from difflab.data.image_data import ImageData, from_config
 from difflab.data.images import Images, measure_sigma_data
-from difflab.data.module import ImageData, from_config
 from difflab.rng import generator
 
 PREVIEW = 64

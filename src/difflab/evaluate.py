@@ -8,14 +8,13 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from difflab import comparison, processes
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.errors import DifflabError
 from difflab.files import cache_dir, write_json
 from difflab.inspect_reference import inspect
 from difflab.metrics.protocol import Figure, lines
 from difflab.metrics.suite import Suite, check_enough
 from difflab.picture_sets import open_pictures
-from difflab.quiet import quiet_lightning
 from difflab.result import environment
 from difflab.runs import user_path
 from difflab.score import data_of, extractor, suite_against
@@ -25,7 +24,6 @@ from difflab.sources import ImagesSource, RunSource, Source, open_source
 
 def main(cfg: DictConfig) -> Path | None:
     """Print every figure with its protocol and write them; returns the file, None in a process that only helps."""
-    quiet_lightning()
     if cfg.choose:
         raise DifflabError(
             "choose=true: one evaluation leaves no choice; name several, as in `difflab evaluate -m nfe=10,20`"

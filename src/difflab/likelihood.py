@@ -13,8 +13,9 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
+from difflab.conditions.none import NoCondition
+from difflab.data.image_data import from_config
 from difflab.data.images import Images
-from difflab.data.module import from_config
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import write_json
@@ -31,7 +32,6 @@ from difflab.pictures.terms import Table, draw, table_of
 from difflab.pixels import save_png, to_model
 from difflab.predictions import check_recoverable
 from difflab.progress import images_bar
-from difflab.quiet import quiet_lightning
 from difflab.rng import generator
 from difflab.runs import find_run
 from difflab.schedules import Schedule
@@ -66,7 +66,6 @@ class Finding:
 def main(cfg: DictConfig) -> Path:
     """Print each figure with its protocol, write likelihood.json and terms.png; returns the folder."""
     check(cfg)
-    quiet_lightning()
     subject = _subject(cfg)
     found = []
     for method in METHODS:
@@ -118,6 +117,8 @@ def _subject(cfg: DictConfig) -> Subject:
         "nimg": checkpoint["nimg"],
         "schedule": assemble.describe(cfg.schedule),
     }
+    if not isinstance(denoiser.condition, NoCondition):
+        protocol["condition"] = "none"  # the density of pictures, whatever they show
     x0 = to_model(images.pixels).to(device)
     denoiser = denoiser.to(device).requires_grad_(False)
     return Subject(denoiser, build(cfg.schedule), x0, indices, protocol, cfg.seed, cfg.batch)

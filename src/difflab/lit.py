@@ -1,10 +1,11 @@
 """The LightningModules: wiring only. The mathematics is in the objectives, the decisions in conf/."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import pytorch_lightning as pl
 import torch
+from jaxtyping import Float
 from torch import Tensor
 
 from difflab.conditions.base import Given
@@ -13,6 +14,12 @@ from difflab.errors import DifflabError
 from difflab.objective import Loss, Objective
 from difflab.optim import AdamW
 from difflab.rng import fold, generator
+
+
+@runtime_checkable
+class PerSample(Protocol):
+    @property
+    def per_sample(self) -> Float[Tensor, " b"]: ...
 
 
 class ByImages(pl.LightningModule):
@@ -29,8 +36,8 @@ class ByImages(pl.LightningModule):
         self.grad_norm = torch.zeros(())
 
     @abstractmethod
-    def loss_of(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        """What is minimised, of a batch without labels: for a measurement of its cost."""
+    def loss_of(self, batch: dict[str, Any], generator: torch.Generator) -> PerSample:
+        """What is minimised, of each picture of a batch."""
 
     @property
     def place(self) -> tuple[int, int]:
@@ -102,15 +109,15 @@ class Diffusion(ByImages):
         place = self.place
         torch.manual_seed(fold(self.seed, "dropout", *place))  # dropout can't be handed a generator
         noise = generator(self.seed, "noise", *place, device=self.device)
-        self.loss = self.objective(self.denoiser.given(self._given(batch)), batch["x0"], noise)
+        self.loss = self.loss_of(batch, noise)
         self._refuse_non_finite(self.loss)
         self._observe(self.loss)
         self.saw(batch)
         return self.loss.per_sample.mean()
 
-    def loss_of(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        loss: Loss = self.objective(self.denoiser, x0, generator)
-        return loss.per_sample.mean()
+    def loss_of(self, batch: dict[str, Any], generator: torch.Generator) -> Loss:
+        loss: Loss = self.objective(self.denoiser.given(self._given(batch)), batch["x0"], generator)
+        return loss
 
     def _given(self, batch: dict[str, Any]) -> Given:
         """The condition of each picture, dropped of a share of them."""

@@ -11,7 +11,7 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
-from difflab.data.module import ImageData, from_config
+from difflab.data.image_data import ImageData, from_config
 from difflab.errors import DifflabError
 from difflab.files import write_json
 from difflab.metrics.near_copies import Closeness
@@ -23,7 +23,6 @@ from difflab.picture_sets import PictureSet
 from difflab.pictures.neighbours import Part, draw, nearest_and_median
 from difflab.pixels import save_png
 from difflab.progress import images_bar
-from difflab.quiet import quiet_lightning
 from difflab.result import environment
 from difflab.score import extractor
 from difflab.sources import ImagesSource, RunSource, Source, open_source
@@ -32,7 +31,6 @@ from difflab.sources import ImagesSource, RunSource, Source, open_source
 def main(cfg: DictConfig) -> Path:
     """Print what came in words, write novelty.json and novelty.png; prints and returns the folder."""
     check(cfg)
-    quiet_lightning()
     device = assemble.device(cfg.trainer)
     source = open_source(cfg, device, tuple(cfg.data.shape))
     n = count(cfg, source)

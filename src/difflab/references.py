@@ -9,8 +9,8 @@ from jaxtyping import Float32
 from omegaconf import DictConfig
 from torch import Tensor
 
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.errors import DifflabError
 from difflab.metrics import statistics
 from difflab.metrics.extractor import Extractor, read

@@ -3,7 +3,7 @@
 import torch
 from omegaconf import DictConfig
 
-from difflab.data.module import ImageData, from_config
+from difflab.data.image_data import ImageData, from_config
 from difflab.errors import DifflabError
 from difflab.instantiate import build
 from difflab.metrics.extractor import Extractor

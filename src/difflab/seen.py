@@ -8,8 +8,8 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from difflab.attributes import shown
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.metrics.extractor import Extractor
 from difflab.metrics.measure import shortened
 from difflab.metrics.near_copies import share

@@ -1,5 +1,6 @@
 """difflab train: from a configuration to a run directory."""
 
+from functools import partial
 from typing import Any
 
 from omegaconf import DictConfig
@@ -7,21 +8,22 @@ from omegaconf import DictConfig
 from difflab import assemble
 from difflab.callbacks.parts import assemble_callbacks
 from difflab.conditions.asked import drawn
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.finish import finish
 from difflab.instantiate import build
+from difflab.latents.codec import Codec
 from difflab.latents.opened import encode_data
 from difflab.latents.settings import trains_autoencoder
 from difflab.lit import Diffusion
-from difflab.nets.cost import gflop_of, parameters
+from difflab.nets.cost import gflop_of
 from difflab.power_weights import check_tracked
 from difflab.processes import device_of
 from difflab.quiet import quiet_lightning
 from difflab.runs import Run
 from difflab.score import suite
-from difflab.session import Checkpoint, begun, is_helper, opened, opened_by_rank_0, planned_run, stopped_gently
+from difflab.session import Checkpoint, begun, is_helper, opened_by_rank_0, planned_run
 from difflab.tracking import Recorder
-from difflab.trainer import check_devices, lightning, load_data, settle_budget
+from difflab.trainer import announce, check_devices, fitted, load_data, settle_budget
 from difflab.weights import check_weights, denoiser_weights
 
 
@@ -38,10 +40,7 @@ def main(cfg: DictConfig) -> Run:
         from difflab.latents.train import train
 
         return train(cfg)
-    data = load_data(cfg)
-    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), begun(cfg))
-    module = untrained(cfg)
-    module.denoiser.condition.prepare(data.prompts)
+    module, data, codec = prepared(cfg)
     generation = assemble.generation(cfg).asking(drawn(module.denoiser.condition, data)).decoding(codec)
     scored = suite(cfg, data, device_of(cfg.trainer, rank=0))
     checkpoint = Checkpoint.of(cfg, lambda run, contents: _check_resumes(cfg, module, run, contents))
@@ -49,23 +48,29 @@ def main(cfg: DictConfig) -> Run:
         return run
     recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, generation, scored, recorder)
-    settle_budget(cfg, module)
+    settle_budget(cfg, module, data)
     if cfg.trainer.compile:
         module.denoiser.net.compile()  # in place, so that the names of the weights stay
-    trainer = lightning(cfg, module, parts.all(), recorder.run, checkpoint)
-    with opened(cfg, recorder, checkpoint):
-        if not is_helper():
-            if codec is not None:
-                codec.write(recorder.run.codec)
-            _announce(cfg, data, module, recorder)
-            if scored is not None:
-                _ = scored.reference  # in the cache before other ranks are started: none waits for it
-        with stopped_gently(recorder.run, module):
-            trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
-        if trainer.is_global_zero:
-            finish(module, parts, recorder)
-            print(f"run: {recorder.run.path}")
-    return recorder.run
+
+    def begin() -> None:
+        if codec is not None:
+            codec.write(recorder.run.codec)
+        announce(cfg, recorder, module.denoiser, gflop_of(module.denoiser, cfg.latent.shape))
+        _warn_of_mixed_classes(data, module)
+        if scored is not None:
+            _ = scored.reference  # in the cache before other ranks are started: none waits for it
+
+    end = partial(finish, module, parts, recorder)
+    return fitted(cfg, module, data, parts.all(), recorder, checkpoint, begin, end)
+
+
+def prepared(cfg: DictConfig) -> tuple[Diffusion, ImageData, Codec | None]:
+    """The module before its first step, the pictures or latents that it is trained on, and what decodes these."""
+    data = load_data(cfg)
+    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), begun(cfg))
+    module = untrained(cfg)
+    module.denoiser.condition.prepare(data.prompts)
+    return module, data, codec
 
 
 def untrained(cfg: DictConfig) -> Diffusion:
@@ -81,14 +86,9 @@ def _check_resumes(cfg: DictConfig, module: Diffusion, run: Run, contents: dict[
     check_tracked(run, contents, cfg.callbacks.power_ema.sigma_rel)
 
 
-def _announce(cfg: DictConfig, data: ImageData, module: Diffusion, recorder: Recorder) -> None:
-    denoiser = module.denoiser
-    size = f"{parameters(denoiser) / 1e6:.2f} M parameters, {gflop_of(denoiser, cfg.latent.shape):.3f} GFLOP/image"
-    print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
-    if recorder.tracker.where:
-        print(recorder.tracker.where)
+def _warn_of_mixed_classes(data: ImageData, module: Diffusion) -> None:
     if module.objective.coupling.mixes_classes and data.classes:
         print(
-            f"warning: this coupling lets the {len(data.classes)} classes of {cfg.data.name} compete for the noise, so "
+            f"warning: this coupling lets the {len(data.classes)} classes of {data.name} compete for the noise, so "
             "that of a class is no longer standard normal: for a network that reads labels, set coupling=independent"
         )

@@ -1,6 +1,6 @@
 """What every training needs of a configuration, whatever is trained: pictures, batches, budget, Lightning."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -8,15 +8,19 @@ import pytorch_lightning as pl
 import torch
 from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
+from torch import nn
 
 from difflab.budget import images_in
 from difflab.callbacks.checkpoint import WholeFiles
+from difflab.data.image_data import ImageData, from_config
 from difflab.data.images import measure_sigma_data
-from difflab.data.module import ImageData, from_config
+from difflab.data.module import DataModule
 from difflab.errors import DifflabError
 from difflab.lit import ByImages
+from difflab.nets.cost import parameters
 from difflab.runs import Run
-from difflab.session import Checkpoint
+from difflab.session import Checkpoint, is_helper, opened, stopped_gently
+from difflab.tracking import Recorder
 
 SILENT: dict[str, Any] = {  # the recorder speaks to the tracker and the terminal
     "logger": False, "enable_progress_bar": False, "enable_model_summary": False,
@@ -45,11 +49,11 @@ def micro_batch(cfg: DictConfig) -> int:
     return int(cfg.train.batch_size) // parts
 
 
-def settle_budget(cfg: DictConfig, module: ByImages) -> None:
+def settle_budget(cfg: DictConfig, module: ByImages, data: ImageData) -> None:
     """Fix train.total_nimg: a whole number of steps, or what train.minutes allows."""
     batch = cfg.train.batch_size
     if cfg.train.minutes is not None:
-        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, cfg, micro_batch(cfg))
+        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, data, cfg)
         cfg.train.minutes = None
     cfg.train.total_nimg = -(-cfg.train.total_nimg // batch) * batch
     module.total_nimg = cfg.train.total_nimg
@@ -95,3 +99,33 @@ def lightning(
             use_distributed_sampler=False,  # the stream knows its rank
             **SILENT,
         )
+
+
+def fitted(
+    cfg: DictConfig,
+    module: ByImages,
+    data: ImageData,
+    callbacks: Sequence[pl.Callback],
+    recorder: Recorder,
+    checkpoint: Checkpoint,
+    begin: Callable[[], None],
+    end: Callable[[], None],
+) -> Run:
+    """Train to the end; rank 0 calls `begin` in the opened run and `end` after the last step, and says where it is."""
+    trainer = lightning(cfg, module, callbacks, recorder.run, checkpoint)
+    with opened(cfg, recorder, checkpoint):
+        if not is_helper():
+            begin()
+        with stopped_gently(recorder.run, module):
+            trainer.fit(module, DataModule(data), ckpt_path=checkpoint.path, weights_only=True)
+        if trainer.is_global_zero:
+            end()
+            print(f"run: {recorder.run.path}")
+    return recorder.run
+
+
+def announce(cfg: DictConfig, recorder: Recorder, trained: nn.Module, gflop: float) -> None:
+    size = f"{parameters(trained) / 1e6:.2f} M parameters, {gflop:.3f} GFLOP/image"
+    print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
+    if recorder.tracker.where:
+        print(recorder.tracker.where)

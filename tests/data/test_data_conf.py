@@ -8,7 +8,7 @@ from hydra.utils import get_method
 from omegaconf import OmegaConf
 from torchvision import datasets
 
-from difflab.data.module import from_config
+from difflab.data.image_data import from_config
 from difflab.files import conf_dir
 
 FILES = sorted((conf_dir() / "data").glob("*.yaml"))

@@ -6,8 +6,9 @@ import pytorch_lightning as pl
 import torch
 from omegaconf import OmegaConf
 
+from difflab.data.image_data import ImageData, from_config
 from difflab.data.images import Images
-from difflab.data.module import ImageData, from_config
+from difflab.data.module import DataModule
 from difflab.errors import DifflabError
 
 
@@ -31,7 +32,7 @@ def test_the_source_is_called_once_and_late() -> None:
     data = module()
     data._source = lambda: calls.append(1) or (labelled(), labelled(3))  # type: ignore[func-returns-value]
     assert not calls
-    data.setup("fit")
+    data.setup()
     data.setup()
     assert (len(data.train), len(data.val), len(calls)) == (8, 3, 1)
 
@@ -87,9 +88,10 @@ def test_lightning_trains_from_the_modules_position_on() -> None:
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(accelerator="cpu", max_steps=5, enable_model_summary=False, **quiet)
     counter, data = Counter(nimg=12), module()
-    trainer.fit(counter, data)
+    lightning = DataModule(data)
+    trainer.fit(counter, lightning)
     assert counter.fed == [12, 16, 20, 24, 28]
-    stream = data.train_dataloader()
+    stream = lightning.train_dataloader()
     assert [b["nimg"] for b in islice(stream, 2)] == [12, 16]
 
 

@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from difflab.data import tags
+from difflab.data.image_data import ImageData
 from difflab.data.images import Images
-from difflab.data.module import ImageData
 from difflab.data.stream import Stream
 from difflab.errors import DifflabError
 

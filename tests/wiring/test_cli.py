@@ -22,6 +22,13 @@ def test_help_and_misspelt_words_import_nothing_heavy(words: list[str]) -> None:
     assert not modules & {"torch", "pytorch_lightning", "wandb", "torchvision", "numpy", "PIL"}
 
 
+def test_verbs_that_do_not_train_import_no_lightning() -> None:
+    verbs = ", ".join(f"difflab.{verb}" for verb in VERBS if verb != "train")
+    code = f"import sys, {verbs}; print(*sys.modules, file=sys.stderr)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert not set(done.stderr.split()) & {"pytorch_lightning", "torchmetrics", "torchvision", "transformers", "wandb"}
+
+
 def test_help_names_every_verb_and_every_choice(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["--help"]) == 0
     text = capsys.readouterr().out

@@ -16,7 +16,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from difflab import processes, score, shards
 from difflab.cli import main
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.errors import DifflabError
 from difflab.instantiate import build
 from difflab.metrics.extractor import Reading

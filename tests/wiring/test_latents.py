@@ -142,7 +142,7 @@ def test_the_experiments_compose_and_keep_their_claims(tmp_path: Path) -> None:
         assert len(text) <= 25 and text[1].startswith("# ")
         cfg = compose("train", [f"experiment={name}", *words])
         module = (untrained_autoencoder if trains_autoencoder(cfg) else untrained)(cfg)
-        loss = module.loss_of(torch.zeros(2, *cfg.latent.shape), generator(0))
+        loss = module.loss_of({"x0": torch.zeros(2, *cfg.latent.shape)}, generator(0)).per_sample.mean()
         loss.backward()
         assert torch.isfinite(loss)
 

@@ -11,7 +11,7 @@ from PIL import Image
 from difflab.cli import main
 from difflab.compose import compose
 from difflab.data.embedded import fashion_mini
-from difflab.data.module import from_config
+from difflab.data.image_data import from_config
 from difflab.pixels import save_png
 from difflab.runs import Run
 

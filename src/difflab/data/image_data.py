@@ -1,10 +1,9 @@
-"""The one Lightning DataModule: a source, and the numbers that the data configuration owns."""
+"""Both splits of a source, and the numbers that the data configuration owns."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
-import pytorch_lightning as pl
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.data import tags
@@ -17,7 +16,7 @@ from difflab.latents.cache import Stored
 Source = Callable[[], tuple[Images, Images]]
 
 
-class ImageData(pl.LightningDataModule):
+class ImageData:
     """Training and validation pictures, loaded once, on first use.
 
     source: returns (train, val) when called.
@@ -48,7 +47,6 @@ class ImageData(pl.LightningDataModule):
         tags: Sequence[str] = (),
         tag_dropout: float = 0.0,
     ) -> None:
-        super().__init__()
         if not 0 <= tag_dropout <= 1:
             raise DifflabError(f"data.tag_dropout={tag_dropout}: a share of the tags, from 0 to 1")
         self.name, self.root = name, root
@@ -60,7 +58,7 @@ class ImageData(pl.LightningDataModule):
         self._source, self._classes = source, classes
         self._splits: tuple[Images, Images] | None = None
 
-    def setup(self, stage: str | None = None) -> None:
+    def setup(self) -> None:
         """Load both splits, unless that is done; DifflabError when they are not what the configuration says."""
         if self._splits is None:
             train, val = self._source()
@@ -81,21 +79,10 @@ class ImageData(pl.LightningDataModule):
         """The names of the classes, [] when unlabelled."""
         return list(self._classes) if self._classes is not None else self.train.classes or []
 
-    def train_dataloader(self) -> Stream:
-        """The stream from the module's `nimg` on: zero, or what its checkpoint restored."""
-        trainer = self.trainer
-        if trainer is None:
-            raise RuntimeError("train_dataloader() is called by a Trainer; use difflab.data.stream.Stream elsewhere")
+    def stream(self, start_nimg: int = 0, rank: int = 0, world: int = 1) -> Stream:
+        """What a rank is trained on, from that many images on."""
         return Stream(
-            self.train,
-            self.batch_size,
-            self.seed,
-            self.flip,
-            start_nimg=int(trainer.lightning_module.nimg),  # type: ignore[arg-type]
-            rank=trainer.global_rank,
-            world=trainer.world_size,
-            latents=self.latents,
-            tag_dropout=self.tag_dropout,
+            self.train, self.batch_size, self.seed, self.flip, start_nimg, rank, world, self.latents, self.tag_dropout
         )
 
     @property
@@ -160,7 +147,7 @@ class ImageData(pl.LightningDataModule):
 
 
 def from_config(data: DictConfig, batch_size: int, seed: int) -> ImageData:
-    """The DataModule of a `data` node: its keys are ImageData's arguments, its `source` is built on first use."""
+    """What a `data` node says: its keys are ImageData's arguments, its `source` is built on first use."""
     node = OmegaConf.to_container(data, resolve=True)
     assert isinstance(node, dict)
     keys: dict[str, Any] = {str(key): value for key, value in node.items()}

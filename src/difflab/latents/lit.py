@@ -24,13 +24,13 @@ class Autoencoding(ByImages):
 
     def training_step(self, batch: dict[str, Any], batch_idx: int) -> Tensor:
         noise = generator(self.seed, "noise", *self.place, device=self.device)
-        loss: ReconstructionLoss = self.objective(batch["x0"], noise)
+        loss = self.loss_of(batch, noise)
         if not torch.isfinite(loss.per_sample).all():
             raise DifflabError(f"the loss is not finite at {self.where()}")
         self.loss = loss
         self.saw(batch)
         return loss.per_sample.mean()
 
-    def loss_of(self, x0: Tensor, generator: torch.Generator) -> Tensor:
-        loss: ReconstructionLoss = self.objective(x0, generator)
-        return loss.per_sample.mean()
+    def loss_of(self, batch: dict[str, Any], generator: torch.Generator) -> ReconstructionLoss:
+        loss: ReconstructionLoss = self.objective(batch["x0"], generator)
+        return loss

@@ -6,7 +6,7 @@ import torch
 from omegaconf import DictConfig
 
 from difflab.checkpoints import load_checkpoint
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.instantiate import build
 from difflab.latents.base import Autoencoder
 from difflab.latents.cache import Stored, encoded

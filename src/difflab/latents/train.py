@@ -1,6 +1,7 @@
 """difflab train objective=reconstruction: an autoencoder, in a run directory like any other."""
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import pytorch_lightning as pl
@@ -8,20 +9,20 @@ from omegaconf import DictConfig
 
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.callbacks.throughput import Throughput
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.instantiate import build
 from difflab.latents.callbacks import BeforeAndAfter, ReconstructionLog
 from difflab.latents.lit import Autoencoding
 from difflab.latents.opened import autoencoder_weights
 from difflab.metrics.protocol import lines
-from difflab.nets.cost import gflop_of_call, parameters
+from difflab.nets.cost import gflop_of_call
 from difflab.report import reported
 from difflab.result import write_result
 from difflab.rng import first_weights
 from difflab.runs import Run
-from difflab.session import Checkpoint, is_helper, opened, planned_run, stopped_gently
+from difflab.session import Checkpoint, planned_run
 from difflab.tracking import Recorder
-from difflab.trainer import lightning, load_data, settle_budget
+from difflab.trainer import announce, fitted, load_data, settle_budget
 from difflab.weights import check_weights
 
 
@@ -30,26 +31,25 @@ def train(cfg: DictConfig) -> Run:
 
     Everything is built, and refused, before a run directory is made or changed.
     """
-    data, module = load_data(cfg), untrained(cfg)
+    module, data = prepared(cfg)
     checkpoint = Checkpoint.of(cfg, lambda run, contents: _check_resumes(module, run, contents))
     if (run := checkpoint.finished_run(cfg)) is not None:
         return run
     recorder = Recorder(planned_run(cfg))
     callbacks = assemble_callbacks(cfg, module, data, recorder)
-    settle_budget(cfg, module)
+    settle_budget(cfg, module, data)
     if cfg.trainer.compile:
         for half in (module.objective.autoencoder.encoder, module.objective.autoencoder.decoder):
             half.compile()  # in place, so that the names of the weights stay
-    trainer = lightning(cfg, module, callbacks, recorder.run, checkpoint)
-    with opened(cfg, recorder, checkpoint):
-        if not is_helper():
-            _announce(cfg, module, recorder)
-        with stopped_gently(recorder.run, module):
-            trainer.fit(module, data, ckpt_path=checkpoint.path, weights_only=True)
-        if trainer.is_global_zero:
-            _finish(module, callbacks, recorder)
-            print(f"run: {recorder.run.path}")
-    return recorder.run
+    begin = partial(announce, cfg, recorder, module, _gflop(module, cfg.data.shape))
+    end = partial(_finish, module, callbacks, recorder)
+    return fitted(cfg, module, data, callbacks, recorder, checkpoint, begin, end)
+
+
+def prepared(cfg: DictConfig) -> tuple[Autoencoding, ImageData]:
+    """The module before its first step, and the pictures that it is trained on."""
+    data = load_data(cfg)
+    return untrained(cfg), data
 
 
 def untrained(cfg: DictConfig) -> Autoencoding:
@@ -86,13 +86,6 @@ def _finish(module: Autoencoding, callbacks: Sequence[pl.Callback], recorder: Re
 
 def _check_resumes(module: Autoencoding, run: Run, contents: dict[str, Any]) -> None:
     check_weights(module.objective.autoencoder, autoencoder_weights(contents), run)
-
-
-def _announce(cfg: DictConfig, module: Autoencoding, recorder: Recorder) -> None:
-    size = f"{parameters(module) / 1e6:.2f} M parameters, {_gflop(module, cfg.data.shape):.3f} GFLOP/image"
-    print(f"{cfg.name}: {size}, {cfg.train.total_nimg:,} images of {cfg.data.name} -> {recorder.run.path}")
-    if recorder.tracker.where:
-        print(recorder.tracker.where)
 
 
 def _gflop(module: Autoencoding, shape: Sequence[int]) -> float:

@@ -9,8 +9,8 @@ from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
 from difflab import assemble
+from difflab.data.image_data import from_config
 from difflab.data.images import measure_sigma_data
-from difflab.data.module import from_config
 from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.generation import Generation

@@ -3,15 +3,16 @@
 Each job would otherwise measure for itself, with other jobs beside it, and again after a kill.
 """
 
+import copy
 import hashlib
 from pathlib import Path
 
 import torch
 from omegaconf import DictConfig, OmegaConf
 
+from difflab.errors import DifflabError
 from difflab.files import read_json, write_json
 from difflab.latents.settings import trains_autoencoder
-from difflab.sweeps.checks import with_some_data
 
 _COST = ("net", "condition", "data", "latent", "objective", "optim", "trainer")
 
@@ -24,12 +25,18 @@ class Budgets:
         self.images: dict[str, int] = read_json(path) if path.exists() else {}
 
     def of(self, cfg: DictConfig) -> int | None:
-        """The images that a job with minutes trains on; None where its configuration says how many."""
+        """The images that a job with minutes trains on.
+
+        None where its configuration says how many, and where nothing can be measured: the job itself says why.
+        """
         if cfg.train.minutes is None:
             return None
         key = _cost(cfg)
         if key not in self.images:
-            self.images[key] = _measured(cfg, self.threads)
+            try:
+                self.images[key] = _measured(cfg, self.threads)
+            except DifflabError:
+                return None
             print(
                 f"{cfg.train.minutes:g} minutes are {self.images[key]:,} images here, for all jobs that cost the same"
             )
@@ -49,11 +56,11 @@ def _measured(cfg: DictConfig, threads: int) -> int:
     from difflab.latents import train as autoencoders
     from difflab.trainer import settle_budget
 
-    cfg, before = with_some_data(cfg), torch.get_num_threads()
+    cfg, before = copy.deepcopy(cfg), torch.get_num_threads()
     torch.set_num_threads(threads)
     try:
-        module = autoencoders.untrained(cfg) if trains_autoencoder(cfg) else train.untrained(cfg)
-        settle_budget(cfg, module)
+        module, data, *_ = (autoencoders if trains_autoencoder(cfg) else train).prepared(cfg)
+        settle_budget(cfg, module, data)
     finally:
         torch.set_num_threads(before)
     return int(cfg.train.total_nimg)

@@ -15,7 +15,6 @@ from difflab.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import replacing
 from difflab.locks import held
-from difflab.quiet import quiet_lightning
 from difflab.runs import find_run, is_of_a_run, run_path
 from difflab.sweeps import conclusion
 from difflab.sweeps.axis import axis_of
@@ -50,7 +49,6 @@ def run(sweep: Sweep, overrides: "Sequence[Override]", settings: DictConfig, at_
     sweep = sweep.with_jobs([sweep.job(i, words.all, words.swept) for i, words in enumerate(expand(overrides))])
     tasks = [Task(job, _configuration(job)) for job in sweep.jobs]
     conclusion.check([task.cfg for task in tasks])
-    quiet_lightning()
     with held(sweep.path, "is a sweep that is run"):
         sweep.write()
         chosen.announce(tasks[0].cfg)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from omegaconf import DictConfig, OmegaConf
 
 from difflab import evaluate, processes
-from difflab.data.module import ImageData
+from difflab.data.image_data import ImageData
 from difflab.files import write_json
 from difflab.metrics.protocol import Figure
 from difflab.metrics.suite import Suite

@@ -94,7 +94,7 @@ class WandbRun(Tracker):
         path = run.path / "wandb" / "model.safetensors"
         about = export_weights(run, path)
         artifact = wandb.Artifact(f"{about['experiment']}-{self.wandb.id}", "model", metadata=about)
-        for file in (path, run.config, run.result):
+        for file in (path, run.config, run.result, *([run.codec] if run.codec.exists() else [])):
             artifact.add_file(str(file), policy="immutable", skip_cache=True)  # uploaded from where it lies
         self.wandb.log_artifact(artifact, aliases=["latest", "best"])
 
