@@ -17,6 +17,7 @@ from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
 from difflab.generation import Generation
 from difflab.instantiate import build
+from difflab.latents.opened import codec_of
 from difflab.latents.settings import refuse_latents
 from difflab.picture_files import PictureFile, read_mask
 from difflab.pictures import edited
@@ -39,11 +40,14 @@ def main(cfg: DictConfig) -> Path:
     """
     task, run, files = build(cfg.task), find_run(cfg["from"]), named_files(cfg)
     n, device = _count(task, cfg.n), assemble.device(cfg.trainer)
-    refuse_latents(own := run.read_config(), "difflab edit changes pixels")
+    own = run.read_config()
+    if task.of_pixels:
+        refuse_latents(own, f"task={type(task).__name__.lower()} knows what is measured of pixels")
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
     asked = asked_for(cfg, own, denoiser.condition, WORDS) if any(cfg[key] is not None for key in WORDS) else None
     plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
-    given = read_inputs(task, plain, files, cfg)
+    plain = plain.decoding(codec_of(run))
+    given = read_inputs(task, own.data.shape, files, cfg)
     if isinstance(task, Reword):
         given = given._replace(under=told_before(task, denoiser.to(device), asked, device))
     edit = task(plain, given)
@@ -83,8 +87,8 @@ def named_files(cfg: DictConfig) -> dict[str, PictureFile]:
     return {name: PictureFile(name, str(cfg[name])) for name in NAMES if cfg[name] is not None}
 
 
-def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cfg: DictConfig) -> Inputs:
-    """The pictures as the task takes them, for a run of pictures of plain.shape.
+def read_inputs(task: Task, shape: Sequence[int], files: dict[str, PictureFile], cfg: DictConfig) -> Inputs:
+    """The pictures as the task takes them, for a run of pictures of `shape`.
 
     Raises DifflabError for one that is missing, of no use to the task, or does not fit.
     """
@@ -94,13 +98,13 @@ def read_inputs(task: Task, plain: Generation, files: dict[str, PictureFile], cf
             raise DifflabError(f"task={name} needs {key}=: name a PNG or JPEG file")
         if key in files and key not in takes:
             raise DifflabError(f"{key}={cfg[key]}: task={name} has no use for it; it takes {', '.join(takes)}")
-    shape = task.image_shape(plain.shape)
+    wanted = task.image_shape(shape)
     read: dict[str, Any] = {
-        key: files[key].read(shape, cfg.resize, cfg.convert) for key in ("image", "to") if key in files
+        key: files[key].read(wanted, cfg.resize, cfg.convert) for key in ("image", "to") if key in files
     }
     if "mask" not in files:
         return Inputs(**read)
-    return Inputs(**read, mask=read_mask(files["mask"], files["image"], shape, cfg.resize))
+    return Inputs(**read, mask=read_mask(files["mask"], files["image"], wanted, cfg.resize))
 
 
 def told_before(task: Reword, denoiser: Denoiser, asked: Asked | None, device: torch.device) -> Denoise:

@@ -1,6 +1,5 @@
 """Exponential moving averages of weights, counted in images."""
 
-import math
 from collections.abc import Iterable
 
 import torch
@@ -21,22 +20,6 @@ def in_force(nimg: int, halflife: int | float, rampup: float | None) -> float:
     So a young average forgets its random start (EDM, 2206.00364, appendix F.2).
     """
     return float(halflife if rampup is None else min(halflife, rampup * nimg))
-
-
-def length(nimg: int, halflife: int | float, rampup: float | None) -> float:
-    """The standard deviation, as a share of nimg, of the density that the average at `nimg` images gives to earlier
-    weights.
-
-    So it compares with the sigma_rel of a power function, which it is (gamma + 1 = ln 2 / rampup) as long as the
-    ramp-up lasts.
-    """
-    t = (torch.arange(100_000, dtype=torch.float64) + 0.5) / 100_000
-    full = min(1.0, halflife / nimg / rampup) if rampup is not None else 0.0  # from here on the half-life is whole
-    older = torch.exp2(-(1 - t.clamp(min=full)) * nimg / halflife)
-    if rampup is not None:
-        older *= (t.clamp(max=full) / full) ** (math.log(2) / rampup)
-    mean, square = older.mean(), (2 * (1 - t) * older).mean()  # of the age, from its survival function
-    return math.sqrt(square - mean**2)
 
 
 class Ema:

@@ -30,10 +30,6 @@ def main(cfg: DictConfig) -> Path | None:
         )
     if cfg["from"] is None:
         return inspect(cfg)
-    if cfg.ema_lengths is not None:
-        from difflab import ema_curve
-
-        return ema_curve.main(cfg)
     if processes.rank_here() > 0:
         processes.share(partial(make_shards, cfg), make_shards, cfg)
         return None

@@ -14,7 +14,7 @@ from difflab.denoiser import Denoise, Pictures
 from difflab.grids import Nodes
 from difflab.guidance import Guidance, NoGuidance
 from difflab.latents.codec import Codec
-from difflab.pixels import to_uint8
+from difflab.pixels import to_model, to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
 from difflab.samplers import Sampler, Step, pure_noise, run
@@ -57,6 +57,10 @@ class Generation:
         """The same on the latents of a codec, which the protocol names; None: on pixels."""
         named = {} if codec is None else {"latent": codec.name}
         return replace(self, codec=codec, protocol=self.protocol | named)
+
+    def encoded(self, pictures: UInt8[Tensor, "b c h w"], like: Tensor) -> Pictures:
+        """Pictures as the sampler works on them, in the dtype and on the device of `like`."""
+        return (to_model(pictures) if self.codec is None else self.codec.encode(pictures.to(like.device))).to(like)
 
     def decoded(self, x: Tensor) -> Tensor:
         """The pixels, in [-1, 1], of a state that is as clean as data."""

@@ -94,8 +94,6 @@ class Run:
             )
         cfg = OmegaConf.load(self.config)
         assert isinstance(cfg, DictConfig)
-        if "latent" not in cfg and "data" in cfg:  # from before there were any
-            cfg.latent = {"kind": "none", "shape": cfg.data.shape, "sigma_data": cfg.data.sigma_data}
         OmegaConf.set_struct(cfg, True)
         return cfg
 

@@ -1,12 +1,9 @@
 """The half-life is a half-life, and the average can be put on and off."""
 
-import math
-
 import pytest
 import torch
 
-from difflab.ema import Ema, decay, in_force, length
-from difflab.power_ema import sigma_rel_of
+from difflab.ema import Ema, decay, in_force
 
 
 def test_half_of_the_average_is_new_after_a_half_life() -> None:
@@ -31,25 +28,6 @@ def test_swap_twice_is_nothing() -> None:
     ema.swap([p])
     assert torch.equal(p.detach(), live)
     assert torch.equal(ema.average[0], torch.zeros(4))
-
-
-@pytest.mark.parametrize(("nimg", "halflife", "rampup"), [(10_000, 500, None), (10_000, 500, 0.2), (4_000, 10**9, 0.1)])
-def test_length_is_the_deviation_of_the_density_of_the_recursion(
-    nimg: int, halflife: int, rampup: float | None
-) -> None:
-    weights, seen = torch.zeros(nimg, dtype=torch.float64), 0
-    for seen in range(1, nimg + 1):
-        keep = decay(1, seen, halflife, rampup)
-        weights *= keep
-        weights[seen - 1] += 1 - keep
-    t = torch.arange(1, nimg + 1).double() / seen
-    mean = (weights * t).sum() / weights.sum()
-    deviation = ((weights * (t - mean) ** 2).sum() / weights.sum()).sqrt().item()
-    assert length(nimg, halflife, rampup) == pytest.approx(deviation, rel=0.01)
-
-
-def test_length_of_a_young_average_is_that_of_a_power_function() -> None:
-    assert length(1000, 1e9, 0.05) == pytest.approx(sigma_rel_of(math.log(2) / 0.05 - 1), rel=1e-5)
 
 
 def test_half_life_in_force_is_the_one_that_decays() -> None:

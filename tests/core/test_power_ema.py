@@ -9,7 +9,6 @@ from torch import Tensor
 
 from difflab.ema import Ema
 from difflab.errors import DifflabError
-from difflab.pictures.ema_curve import Curve
 from difflab.power_ema import Power, beta, gamma_of, inner, least_squares, reconstruction, sigma_rel_of
 
 LENGTHS = [0.01, 0.03, 0.05, 0.1, 0.15, 0.25]
@@ -157,12 +156,3 @@ def test_averages_followed_in_float32_give_one_of_another_length() -> None:
     assert isinstance(made, Tensor)
     direct = followed(walk, 0.07).double()
     assert (made - direct).norm() < 0.01 * (walk[-1] - direct).norm()
-
-
-def test_best_of_a_curve_and_what_is_near_it() -> None:
-    low = Curve("fd", [0.02, 0.05, 0.1, 0.2], [11.0, 10.0, 10.4, 12.0], [0.5] * 4, 0.06, 9.0, None, higher=False)
-    assert (low.best, low.at_best, low.within_one_error) == (0.05, (10.0, 0.5), [0.1])
-    assert not low.beats_own
-    assert not low.own_is_near
-    high = Curve("recall", [0.02, 0.05, 0.1], [0.3, 0.5, 0.5], [None] * 3, 0.06, 0.4, None, higher=True)
-    assert (high.best, high.within_one_error, high.beats_own) == (0.05, [0.1], True)

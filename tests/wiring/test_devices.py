@@ -1,6 +1,7 @@
 """Two processes on one machine: one run directory, every image once, the same weights on both."""
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import torch
 
 from difflab.cli import main
 from difflab.runs import Run, read_metrics, read_rows
+from tests.conftest import train
 
 # What learns beside the network has to be the same on both.
 LEARNING = ("times=loss_aware", "times.levels=4", "times.history=2", "weighting=learned_uncertainty")
@@ -18,8 +20,9 @@ LEARNING = ("times=loss_aware", "times.levels=4", "times.history=2", "weighting=
 
 def by_two(runs: Path, *overrides: str) -> tuple[Run, "subprocess.CompletedProcess[str]"]:
     """A run of 1,024 images, and what it printed."""
+    experiment = [] if any(o.startswith("experiment=") for o in overrides) else ["experiment=smoke"]
     command = [
-        sys.executable, "-m", "difflab.cli", "train", "experiment=smoke", f"runs={runs}", "logger=none",
+        sys.executable, "-m", "difflab.cli", "train", *experiment, f"runs={runs}", "logger=none",
         "trainer.devices=2", "trainer.strategy=ddp", "train.total_nimg=1024", *overrides,
     ]  # fmt: skip
     environment = {k: v for k, v in os.environ.items() if k != "DIFFLAB_RUN"}
@@ -40,6 +43,32 @@ def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) ->
     if learning:
         assert checkpoint["state_dict"]["objective.times.seen"].sum() == 1024  # of both
     assert [row["nimg"] for row in read_metrics(run) if "train/loss" in row] == [256, 512, 768, 1024]
+
+
+TEXT = (
+    "experiment=emoji_text", "net=unet_tiny", "data.shape=[3,16,16]", "train.minutes=null", "train.batch_size=32",
+    "grid.steps=2", "callbacks.samples.n=2",
+)  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "words",
+    [("condition=label", "guidance=classifier_free"), TEXT, ("latent=autoencoder",)],
+    ids=["label", "text", "latents"],
+)
+def test_two_processes_learn_a_condition_and_latents(words: tuple[str, ...], tmp_path: Path) -> None:
+    if "latent=autoencoder" in words:
+        narrow = ("objective.autoencoder.width=8", "objective.autoencoder.multipliers=[1,2]", "logger=none")
+        autoencoder = train(tmp_path / "autoencoders", "objective=reconstruction", *narrow, "train.total_nimg=128")
+        words = (*words, f"latent.from={autoencoder.path}")
+    run, _ = by_two(tmp_path / "two", "metrics=none", *words)
+    checkpoint = torch.load(run.checkpoint, weights_only=True)
+    assert checkpoint["nimg"] == 1024
+    losses = [row["train/loss"] for row in read_metrics(run) if "train/loss" in row]
+    assert len(losses) == 4 and all(map(math.isfinite, losses))
+    assert main(["sample", f"from={run.path}", f"out={tmp_path / 'out'}", "n=2", "trainer.devices=1"]) == 0
+    assert len(list((tmp_path / "out").glob("0*.png"))) == 2
 
 
 @pytest.mark.slow

@@ -17,7 +17,7 @@ LABELS = ("condition=label", "guidance=classifier_free")
 
 @pytest.fixture(scope="module")
 def labelled(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    return train(tmp_path_factory.mktemp("runs"), *LABELS, "logger=none")
+    return train(tmp_path_factory.mktemp("runs"), *LABELS, "logger=none", "train.total_nimg=512")
 
 
 def sample(run: Run, out: Path, *overrides: str) -> dict[str, object]:

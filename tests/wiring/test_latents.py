@@ -6,16 +6,21 @@ from pathlib import Path
 
 import pytest
 import torch
-from omegaconf import OmegaConf
+from jaxtyping import UInt8
 from PIL import Image
+from torch import Tensor
+from torchvision.transforms.functional import pil_to_tensor
 
 from difflab import assemble
 from difflab.cli import main
 from difflab.compose import compose
+from difflab.data.image_data import from_config
 from difflab.files import conf_dir
 from difflab.latents.opened import codec_of
 from difflab.latents.settings import trains_autoencoder
 from difflab.latents.train import untrained as untrained_autoencoder
+from difflab.pixels import save_png, to_uint8
+from difflab.psnr import psnr, squared_errors
 from difflab.rng import generator
 from difflab.runs import Run, read_metrics
 from difflab.train import untrained
@@ -93,16 +98,6 @@ def test_an_exported_run_takes_its_autoencoder_along(latent: Run, tmp_path: Path
     assert main(["export", f"from={latent.path}", f"out={tmp_path / 'given'}"]) == 0
     assert main(["sample", f"from={tmp_path / 'given'}", f"out={tmp_path / 'out'}", "n=1"]) == 0
     assert Image.open(tmp_path / "out" / "000000.png").size == (16, 16)
-
-
-def test_a_run_from_before_there_were_latents_is_one_on_pixels(smoke: Run, tmp_path: Path) -> None:
-    old = Run(tmp_path / "old")
-    shutil.copytree(smoke.path, old.path)
-    cfg = smoke.read_config()
-    OmegaConf.set_struct(cfg, False)
-    del cfg["latent"]
-    old.write_config(cfg)
-    assert old.read_config() == smoke.read_config()
 
 
 def test_a_picture_does_not_depend_on_its_batch(latent: Run) -> None:
@@ -184,9 +179,40 @@ def test_what_cannot_be_trained_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def edited(run: Run, folder: Path, *words: str) -> list[UInt8[Tensor, "c h w"]]:
+    """The results."""
+    assert main(["edit", f"from={run.path}", f"out={folder}", "image=a.png", *words]) == 0
+    return [pil_to_tensor(Image.open(path)) for path in sorted(folder.glob("0*.png"))]
+
+
+def test_pictures_are_edited_by_a_run_on_latents(latent: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    image = from_config(latent.read_config().data, 1, 0).val.pixels[0]
+    hole = torch.zeros(1, 16, 16, dtype=torch.uint8)
+    hole[:, 5:12, 5:12] = 255
+    save_png(tmp_path / "a.png", image)
+    save_png(tmp_path / "hole.png", hole)
+    (filled,) = edited(latent, tmp_path / "filled", "task=inpaint", "mask=hole.png")
+    assert torch.equal(filled[hole == 0], image[hole == 0])
+    assert not torch.equal(filled, image)
+    codec = codec_of(latent)
+    assert codec is not None
+    with torch.inference_mode():
+        back = to_uint8(codec.decode(codec.encode(image[None])))[0]
+    (same,) = edited(latent, tmp_path / "same", "task=img2img", "strength=0")
+    assert torch.equal(same, back)
+    assert json.loads((tmp_path / "same" / "edit.json").read_text())["latent"] == codec.name
+    assert len(edited(latent, tmp_path / "way", "task=interpolate", "to=a.png", "frames=3", "sampler=heun")) == 3
+    edited(latent, tmp_path / "inverted", "task=invert", "sampler=heun", "grid.steps=20")
+    psnr_db = json.loads((tmp_path / "inverted" / "edit.json").read_text())["figures"]["psnr_db"]
+    assert psnr_db == pytest.approx(psnr(squared_errors(back[None], image[None]).item()), abs=1)
+
+
 def test_verbs_that_need_pixels_refuse_latents(latent: Run, autoencoder: Run, tmp_path: Path, capsys: Capture) -> None:
     assert "a density of pixels" in refusal(capsys, "likelihood", f"from={latent.path}")
-    assert "difflab edit changes pixels" in refusal(capsys, "edit", f"from={latent.path}", "task=variations")
+    for words in (("task=outpaint", "left=4"), ("task=upscale",), ("task=colorize",)):
+        error = refusal(capsys, "edit", f"from={latent.path}", *words)
+        assert f"{words[0]} knows what is measured of pixels, and this run's network sees latents" in error
     assert "draws what becomes of pixels" in refusal(capsys, "explain", f"from={latent.path}")
     assert "makes no pictures of its own" in refusal(capsys, "sample", f"from={autoencoder.path}")
     torn = tmp_path / "torn"

@@ -1,6 +1,5 @@
 """Power-function averages of a run: kept, resumed, put together, named on the command line, drawn as a curve."""
 
-import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ from unittest.mock import MagicMock
 import pytest
 import pytorch_lightning as pl
 import torch
-from PIL import Image
 
 from difflab.callbacks.power_ema import PowerEma
 from difflab.callbacks.snapshots import passed
@@ -155,8 +153,6 @@ def test_what_a_checkpoint_has_not_is_refused(run: Run, tmp_path: Path, capsys: 
     assert "callbacks.power_ema.sigma_rel=[0.03,0.1]" in error
     error = refusal(capsys, "train", f"resume={power}")
     assert f"write resume={run.path}" in error
-    error = refusal(capsys, "evaluate", f"from={run.path}", "ema_lengths=0.05", "metrics=efficientnet_lite0")
-    assert "ema_lengths=0.05: a list" in error
 
 
 @pytest.mark.parametrize("bad", [0.5, "long", 0, None])
@@ -191,30 +187,3 @@ def test_one_process_of_several_writes_and_forgets(tmp_path: Path) -> None:
     assert list(kept_powers(run)) == [128]
     power.on_load_checkpoint(first, module, saved)
     assert list(kept_powers(run)) == []
-
-
-@pytest.mark.slow
-def test_curve_of_figures_against_length(run: Run, tmp_path: Path, capsys: Capture) -> None:
-    """Each point is what a plain evaluation of that average says; the shards make the second time cheap."""
-    mine = Run(Path(shutil.copytree(run.path, tmp_path / "smoke" / "run")))
-    common = (f"from={mine.path}", "metrics=efficientnet_lite0", "metrics.reference_n=16", "n=8", "~figures.kid")
-    assert main(["evaluate", *common, "ema_lengths=[0.1,0.05]"]) == 0
-    out = capsys.readouterr().out
-    (found,) = (json.loads(path.read_text()) for path in mine.path.glob("ema_lengths/*.json"))
-    names = {figure["name"] for figure in found["figures"]}
-    by_weights = {
-        weights: {f["name"]: f["value"] for f in found["figures"] if f["protocol"]["weights"] == weights}
-        for weights in ("ema", "power:0.05", "power:0.1")
-    }
-    assert all(values.keys() == names for values in by_weights.values())
-    name = "fd_efficientnet_lite0"
-    best = min(("power:0.05", "power:0.1"), key=lambda weights: by_weights[weights][name])
-    assert found["best"][name] == best
-    assert f"difflab sample from={mine.path} weights={best}" in out
-    assert found["mismatch"]["power:0.1"] < 1e-6 < found["mismatch"]["power:0.05"] < 0.03
-    (picture,) = mine.path.glob("ema_lengths/*.png")
-    assert Image.open(picture).width > 600
-    assert main(["evaluate", *common, "floor=false", "weights=power:0.05", f"out={tmp_path / 'one.json'}"]) == 0
-    assert "1 of 1 found" in capsys.readouterr().out
-    alone = json.loads((tmp_path / "one.json").read_text())["figures"]
-    assert {f["name"]: f["value"] for f in alone} == by_weights["power:0.05"]

@@ -15,7 +15,7 @@ from difflab.cli import main
 from difflab.runs import Run, read_metrics
 from tests.conftest import train
 
-SHORT = ("logger=none", "metrics=none", "train.total_nimg=1024", "net.dropout=0.1")
+SHORT = ("logger=none", "metrics=none", "train.total_nimg=512", "net.dropout=0.1")
 
 
 def contents(run: Run) -> dict[str, Any]:
@@ -62,12 +62,12 @@ def test_resumed_run_is_the_same_to_the_bit(tmp_path: Path, monkeypatch: pytest.
     overrides = (*SHORT, f"train.accumulate={accumulate}", "callbacks.checkpoint.every_nimg=96")
     whole = train(tmp_path / "whole", *overrides)
     with monkeypatch.context() as patch:
-        killed_after(512, patch)
+        killed_after(256, patch)
         with pytest.raises(RuntimeError, match="killed"):
             train(tmp_path / "cut", *overrides, "--debug")
     (cut,) = (Run(p) for p in (tmp_path / "cut").glob("*/*"))
     assert contents(cut)["nimg"] % 64 == 0
-    assert 256 < contents(cut)["nimg"] <= 576
+    assert 128 < contents(cut)["nimg"] <= 320
     assert main(["train", f"resume={cut.path}"]) == 0
     ours, theirs = contents(cut), contents(whole)
     for key in ("state_dict", "ema", "optimizer_states", "nimg", "global_step"):
@@ -84,11 +84,11 @@ def test_everything_that_learns_is_resumed_to_the_bit(tmp_path: Path) -> None:
         "times=loss_aware", "times.levels=8", "times.history=2", "weighting=learned_uncertainty", "objective=hybrid",
         "net.learn_variance=true", "coupling=minibatch_ot", "sampler=ddpm_learned", "optim.decay=constant", *SHORT[:2],
     )  # fmt: skip
-    whole = train(tmp_path / "whole", *learning, "train.total_nimg=512")
-    cut = train(tmp_path / "cut", *learning, "train.total_nimg=256")
+    whole = train(tmp_path / "whole", *learning, "train.total_nimg=256")
+    cut = train(tmp_path / "cut", *learning, "train.total_nimg=128")
     history = contents(cut)["state_dict"]["objective.times.losses"]
     assert (history > 0).all()
-    assert main(["train", f"resume={cut.path}", "train.total_nimg=512"]) == 0
+    assert main(["train", f"resume={cut.path}", "train.total_nimg=256"]) == 0
     ours, theirs = contents(cut), contents(whole)
     for key in ("state_dict", "ema", "optimizer_states"):
         assert_equal(ours[key], theirs[key], key)

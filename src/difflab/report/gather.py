@@ -130,14 +130,13 @@ def _findings(path: Path, problems: list[str]) -> Iterator[Finding]:
     """The newest first, verb by verb."""
     for verb, pattern, picture in (
         ("evaluate", "evaluations/*.json", None),
-        ("ema_lengths", "ema_lengths/*.json", "{stem}.png"),
         ("novelty", "novelty/*/novelty.json", "novelty.png"),
         ("likelihood", "likelihood/*/likelihood.json", "terms.png"),
         ("agreement", "agreement/*/agreement.json", "agreement.png"),
     ):
         for file in sorted(path.glob(pattern), reverse=True):
             found = read_object(file, problems)
-            beside = file.with_name(picture.format(stem=file.stem)) if picture else None
+            beside = file.with_name(picture) if picture else None
             shown = beside if beside and beside.is_file() else None
             yield Finding(verb, file, read_figures(found), [str(word) for word in found.get("words") or []], shown)
 

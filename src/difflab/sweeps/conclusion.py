@@ -22,8 +22,8 @@ from difflab.sweeps.table import Row, row_of
 def check(cfgs: Sequence[DictConfig]) -> None:
     """Raises DifflabError for out=, of which a sweep has none, and for jobs that can't choose for one run."""
     for cfg in cfgs:
-        if cfg.out is not None or cfg.ema_lengths is not None or cfg.against is not None:
-            raise DifflabError("out, against and ema_lengths are of a single evaluation: leave them out of a sweep")
+        if cfg.out is not None or cfg.against is not None:
+            raise DifflabError("out and against are of a single evaluation: leave them out of a sweep")
     if any(cfg["from"] is None for cfg in cfgs):
         raise DifflabError("from= is missing: a sweep of evaluations scores a run or pictures")
     names = sorted({str(cfg["from"]) for cfg in cfgs if cfg.choose})

@@ -40,12 +40,14 @@ class Task(ABC):
     needs: the inputs it can't do without. may_have: those it takes besides.
     begins_as: how the first state of the way is called on the sheet; None: it is not shown.
     is_a_film: the results are the frames of one.
+    of_pixels: it knows what is measured of pixels, and can't be done by a run on latents.
     """
 
     needs: ClassVar[Sequence[str]] = ("image",)
     may_have: ClassVar[Sequence[str]] = ()
     begins_as: ClassVar[str | None] = None
     is_a_film: ClassVar[bool] = False
+    of_pixels: ClassVar[bool] = False
 
     def count(self, n: int | None) -> int:
         """How many results are made where `n` are asked for (None: it is not said)."""

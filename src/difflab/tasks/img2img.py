@@ -8,14 +8,15 @@ from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
 from difflab.samplers import Noise
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
+from difflab.tasks.base import Edit, Inputs, Picture, Task
 
 
 @dataclass(frozen=True)
 class Img2Img(Task):
     """SDEdit (2108.01073): the last `strength` of the grid's steps, from the picture noised to where they begin.
 
-    Strength 0 is the picture, strength 1 a sample that knows nothing of it.
+    Strength 0 is the picture (what the autoencoder makes of it, for a run on latents), strength 1 a sample that knows
+    nothing of it.
     """
 
     strength: int | float
@@ -48,6 +49,6 @@ def noised(plain: Generation, image: Picture, strength: int | float) -> Generati
     nodes = Nodes(plain.nodes.alpha[first:], plain.nodes.sigma[first:])
 
     def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
-        return nodes.alpha[0] * as_model(image).to(like) + nodes.sigma[0] * noise(like)
+        return nodes.alpha[0] * plain.encoded(image[None], like) + nodes.sigma[0] * noise(like)
 
     return replace(plain, nodes=nodes, start=start)

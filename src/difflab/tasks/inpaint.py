@@ -5,13 +5,14 @@ from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import torch
+from einops import reduce
 from jaxtyping import Bool, UInt8
 from torch import Tensor
 
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.pixels import to_uint8
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
+from difflab.tasks.base import Edit, Inputs, Picture, Task
 from difflab.tasks.measurements import Consistency, KeptPixels
 
 
@@ -32,14 +33,19 @@ class Inpaint(Task):
 
 
 def keeping(plain: Generation, image: Picture, keep: Bool[Tensor, "h w"]) -> Generation:
-    """The generation of pictures that have the pixels of `image` where `keep` is true, bit for bit."""
-    measure = KeptPixels(keep)
-    known = Consistency(measure, measure(as_model(image)))
+    """The generation of pictures that have the pixels of `image` where `keep` is true, bit for bit.
+
+    Of latents those are known whose whole square of pixels is kept.
+    """
+    cells = image.shape[-1] // plain.shape[-1] if plain.codec is not None else 1
+    measure = KeptPixels(reduce(keep.byte(), "(h p) (w q) -> h w", "min", p=cells, q=cells).bool())
+    state = plain.encoded(image[None], torch.zeros(()))
+    known = Consistency(measure, measure(state))
 
     def finish(x: Tensor) -> UInt8[Tensor, "b c h w"]:
         return torch.where(keep.to(x.device), image.to(x.device), to_uint8(x))
 
-    return replace(plain, shape=tuple(image.shape), wrap=known, start=known.start(plain.nodes), finish=finish)
+    return replace(plain, shape=tuple(state.shape[1:]), wrap=known, start=known.start(plain.nodes), finish=finish)
 
 
 def as_picture(mask: Bool[Tensor, "h w"], like: Picture) -> Picture:

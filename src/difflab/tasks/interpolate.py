@@ -12,7 +12,6 @@ from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.generation import Generation, Start
 from difflab.grids import Nodes
-from difflab.pixels import to_model
 from difflab.rng import SampleNoise
 from difflab.samplers import pure_noise
 from difflab.tasks.base import Edit, Inputs, Task, check_deterministic
@@ -53,7 +52,7 @@ class Interpolate(Task):
             raise DifflabError("task=interpolate goes from image= to to=: name both, or neither for task.seeds=[0,1]")
         if plain.asked is not None:  # two pictures would need two conditions, and each frame one of its own
             raise DifflabError("task=interpolate between two pictures can't be told what to make: leave the words out")
-        found = self._between(_of_pictures(plain.nodes, torch.stack([given.image, given.to])))
+        found = self._between(_of_pictures(plain, torch.stack([given.image, given.to])))
         return Edit(replace(plain, start=found), {"from": given.image, "to": given.to})
 
     def _between(self, ends: Ends) -> Start:
@@ -69,8 +68,8 @@ def _of_seeds(nodes: Nodes, seeds: Sequence[int]) -> Ends:
     return lambda denoise, one: torch.cat([pure_noise(nodes, SampleNoise(seed, [0]), one) for seed in seeds])
 
 
-def _of_pictures(nodes: Nodes, images: UInt8[Tensor, "2 c h w"]) -> Ends:
-    return lambda denoise, one: inverted(denoise, nodes, to_model(images).to(one))
+def _of_pictures(plain: Generation, images: UInt8[Tensor, "2 c h w"]) -> Ends:
+    return lambda denoise, one: inverted(denoise, plain.nodes, plain.encoded(images, one))
 
 
 def slerp(a: Float[Tensor, "*shape"], b: Float[Tensor, "*shape"], share: float) -> Float[Tensor, "*shape"]:

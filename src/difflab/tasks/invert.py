@@ -14,7 +14,7 @@ from difflab.generation import Generation
 from difflab.grids import Nodes
 from difflab.psnr import psnr, squared_errors
 from difflab.samplers import Noise, heun
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model, check_deterministic
+from difflab.tasks.base import Edit, Inputs, Picture, Task, check_deterministic
 
 STARTS = 10  # evaluations for the state at the last noisy node
 
@@ -48,7 +48,7 @@ def inverting(plain: Generation, image: Picture, under: Denoise | None = None) -
     """
 
     def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
-        found = inverted(under or denoise, plain.nodes, as_model(image).to(like))
+        found = inverted(under or denoise, plain.nodes, plain.encoded(image[None], like))
         return found.expand_as(like)
 
     return replace(plain, start=start)

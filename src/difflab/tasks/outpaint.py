@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
+from typing import ClassVar
 
 import torch
 from jaxtyping import Float
@@ -28,6 +29,8 @@ class Outpaint(Task):
     top: int
     bottom: int
     overlap: int | float
+
+    of_pixels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         sides = (self.left, self.right, self.top, self.bottom)

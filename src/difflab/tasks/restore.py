@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import ClassVar
 
 from difflab.errors import DifflabError
 from difflab.generation import Generation
@@ -15,6 +16,8 @@ class Upscale(Task):
     """A picture `factor` times as high and wide, whose squares of pixels have the given pixels as their means."""
 
     factor: int
+
+    of_pixels: ClassVar[bool] = True
 
     def __post_init__(self) -> None:
         if self.factor < 2:
@@ -36,6 +39,8 @@ class Upscale(Task):
 @dataclass(frozen=True)
 class Colorize(Task):
     """A picture in colour, whose channels have the given grey as mean."""
+
+    of_pixels: ClassVar[bool] = True
 
     def image_shape(self, shape: Sequence[int]) -> tuple[int, int | None, int | None]:
         c, h, w = shape
