@@ -26,7 +26,7 @@ from torch import Tensor
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchmetrics.image.fid import _compute_fid
 
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.data.embedded import emoji
 from difflab.evaluate import main as evaluate
 from difflab.metrics.efficientnet_lite0 import EfficientNetLite0

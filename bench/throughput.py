@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from difflab import assemble
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.ema import Ema
 from difflab.nets.cost import gflop_per_image, parameters
 from difflab.rng import generator

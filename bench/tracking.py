@@ -26,12 +26,12 @@ import wandb
 
 from difflab import assemble, train
 from difflab.callbacks.parts import assemble_callbacks
-from difflab.compose import compose
-from difflab.quiet import quiet_lightning
-from difflab.session import Checkpoint, opened, planned_run
+from difflab.config.compose import compose
 from difflab.trackers.base import Tracker
 from difflab.tracking import Recorder
-from difflab.trainer import lightning, load_data
+from difflab.training.quiet import quiet_lightning
+from difflab.training.session import Checkpoint, opened, planned_run
+from difflab.training.trainer import lightning, load_data
 
 WINDOW = 2_000  # images: every_nimg of noise_loss and throughput
 WINDOWS_A_GRID = 10  # every_nimg of samples

@@ -7,9 +7,9 @@ python data/build_bands.py runs/fashion_cosine/*     # a run that is still train
 import argparse
 from pathlib import Path
 
-from difflab import band_file
+from difflab.bands import band_file
 from difflab.errors import DifflabError
-from difflab.runs import find_run
+from difflab.runs.directory import find_run
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ import torch
 
 from difflab.cli import main
 from difflab.data import embedded
-from difflab.runs import Run
+from difflab.runs.directory import Run
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from difflab.compose import compose
-from difflab.result import environment
-from difflab.runs import Run
+from difflab.config.compose import compose
+from difflab.runs.directory import Run
+from difflab.runs.result import environment
 
 LEVELS = [f"x0_mse/logsnr={low:+d}..{low + 2:+d}" for low in range(-8, 8, 2)]
 WARNING = "n=8 is below the 1280 features"

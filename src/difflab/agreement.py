@@ -19,13 +19,13 @@ from difflab.metrics.protocol import Figure, lines
 from difflab.pictures.agreement import Curve, page
 from difflab.pixels import save_png
 from difflab.progress import images_bar
-from difflab.result import environment
 from difflab.rng import generator
-from difflab.runs import Run, find_run
-from difflab.score import data_of, extractor
-from difflab.seen import Seen
-from difflab.shards import Shards
-from difflab.sources import ImagesSource, RunSource, Source
+from difflab.runs.directory import Run, find_run
+from difflab.runs.result import environment
+from difflab.scoring.score import data_of, extractor
+from difflab.scoring.seen import Seen
+from difflab.scoring.shards import Shards
+from difflab.scoring.sources import ImagesSource, RunSource, Source
 
 
 def main(cfg: DictConfig) -> Path:

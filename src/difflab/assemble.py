@@ -8,11 +8,11 @@ import torch
 from omegaconf import DictConfig
 
 from difflab.conditions.none import NoCondition
+from difflab.config.instantiate import build
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.guidance import ClassifierFree, Guidance, Snapshots
-from difflab.instantiate import build
 from difflab.nfe import most_steps
 from difflab.objective import Objective, check_trainable
 from difflab.predictions import check_recoverable

@@ -108,8 +108,8 @@ def _runs_named(words: list[str]) -> list[str]:
 
 
 def _run(verb: str, overrides: list[str], show: bool) -> int:
-    from difflab.chosen import announce
-    from difflab.compose import compose
+    from difflab.config.compose import compose
+    from difflab.runs.chosen import announce
 
     cfg = compose(verb, overrides)
     if show:
@@ -130,7 +130,7 @@ def _help() -> str:
 
 def _settings_help(verb: str) -> str:
     """The settings file, whose comments explain it, and the choices of every group it names."""
-    from difflab.conf_tree import groups_of
+    from difflab.config.tree import groups_of
 
     text = (conf_dir() / f"{verb}.yaml").read_text()
     lines = [f"{g}: {' '.join(sorted(f.stem for f in (conf_dir() / g).glob('*.yaml')))}" for g in groups_of(verb)]

@@ -10,14 +10,14 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab import compare_tables
-from difflab.compare_settings import differing
-from difflab.compare_tables import LETTERS
-from difflab.comparison import figures_at
+from difflab.bands.row_means import mean_over
+from difflab.comparing import tables as compare_tables
+from difflab.comparing.settings import differing
+from difflab.comparing.tables import LETTERS
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Figure
-from difflab.row_means import mean_over
-from difflab.runs import Run, find_run, read_metrics
+from difflab.runs.directory import Run, find_run, read_metrics
+from difflab.scoring.comparison import figures_at
 
 LAST = 10  # the error by noise level is a mean over the last tenth of the images
 

@@ -62,7 +62,7 @@ def save(cfg: DictConfig) -> str:
 def _workspace(cfg: DictConfig, entity: str) -> "wandb_workspaces.workspaces.Workspace":
     import wandb_workspaces.workspaces as ws
 
-    from difflab.dashboard_sections import sections
+    from difflab.trackers.dashboard_sections import sections
 
     with _repeatable():
         workspace = ws.Workspace(

@@ -12,11 +12,11 @@ from torch import Tensor
 
 from difflab import assemble
 from difflab.conditions.asked import Asked, asked_for
+from difflab.config.instantiate import build
 from difflab.denoiser import Denoise, Denoiser
 from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
 from difflab.generation import Generation
-from difflab.instantiate import build
 from difflab.latents.opened import codec_of
 from difflab.latents.settings import refuse_latents
 from difflab.picture_files import PictureFile, read_mask
@@ -24,9 +24,9 @@ from difflab.pictures import edited
 from difflab.pictures.album import finite
 from difflab.pixels import save_gif, save_png
 from difflab.progress import images_bar
-from difflab.runs import Run, find_run
+from difflab.runs.directory import Run, find_run
+from difflab.runs.weights import load_denoiser, snapshots_of
 from difflab.tasks import Edit, Inputs, Reword, Task
-from difflab.weights import load_denoiser, snapshots_of
 
 FILMED = 16  # results in the film
 NAMES = ("image", "mask", "to")

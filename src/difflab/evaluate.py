@@ -7,19 +7,20 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from difflab import comparison, processes
+from difflab import processes
 from difflab.data.image_data import ImageData
 from difflab.errors import DifflabError
 from difflab.files import cache_dir, write_json
-from difflab.inspect_reference import inspect
 from difflab.metrics.protocol import Figure, lines
 from difflab.metrics.suite import Suite, check_enough
-from difflab.picture_sets import open_pictures
-from difflab.result import environment
-from difflab.runs import user_path
-from difflab.score import data_of, extractor, suite_against
-from difflab.shards import Shards
-from difflab.sources import ImagesSource, RunSource, Source, open_source
+from difflab.runs.directory import user_path
+from difflab.runs.result import environment
+from difflab.scoring import comparison
+from difflab.scoring.inspect_reference import inspect
+from difflab.scoring.picture_sets import open_pictures
+from difflab.scoring.score import data_of, extractor, suite_against
+from difflab.scoring.shards import Shards
+from difflab.scoring.sources import ImagesSource, RunSource, Source, open_source
 
 
 def main(cfg: DictConfig) -> Path | None:

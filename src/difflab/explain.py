@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.runs import Run, find_run
+from difflab.runs.directory import Run, find_run
 
 if TYPE_CHECKING:
     import difflab.pictures.guesser
@@ -67,7 +67,7 @@ def _check_names(names: Sequence[Any]) -> None:
 
 def _subject(cfg: DictConfig, who: "difflab.pictures.guesser.Guesser") -> "difflab.pictures.subject.Subject":
     """Raises DifflabError for steps of `at` that the schedule leaves out, or at which the prediction says nothing."""
-    from difflab.instantiate import build
+    from difflab.config.instantiate import build
     from difflab.pictures.levels import Ladder
     from difflab.pictures.subject import Subject
     from difflab.predictions import check_recoverable
@@ -95,7 +95,7 @@ def _subject(cfg: DictConfig, who: "difflab.pictures.guesser.Guesser") -> "diffl
 
 def _others(cfg: DictConfig) -> dict[str, Any]:
     """The weightings to compare with, as their files have them for this data."""
-    from difflab.instantiate import build
+    from difflab.config.instantiate import build
 
     files = {name: OmegaConf.load(conf_dir() / "weighting" / f"{name}.yaml") for name in cfg.compare}
     return {

@@ -6,8 +6,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from difflab.errors import DifflabError
-from difflab.export_weights import export_weights
-from difflab.runs import Run, find_run
+from difflab.runs.directory import Run, find_run
+from difflab.runs.export_weights import export_weights
 
 
 def main(cfg: DictConfig) -> Path:

@@ -14,12 +14,12 @@ from torch import Tensor
 
 from difflab import assemble
 from difflab.conditions.none import NoCondition
+from difflab.config.instantiate import build
 from difflab.data.image_data import from_config
 from difflab.data.images import Images
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import write_json
-from difflab.instantiate import build
 from difflab.latents.settings import refuse_latents
 from difflab.metrics import dequantisation
 from difflab.metrics.estimates import FlowDraws, bound_terms, flow_bits, over_pictures
@@ -33,9 +33,9 @@ from difflab.pixels import save_png, to_model
 from difflab.predictions import check_recoverable
 from difflab.progress import images_bar
 from difflab.rng import generator
-from difflab.runs import find_run
+from difflab.runs.directory import find_run
+from difflab.runs.weights import load_denoiser
 from difflab.schedules import Schedule
-from difflab.weights import load_denoiser
 
 METHODS = ("vlb", "ode")
 

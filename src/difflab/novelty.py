@@ -19,13 +19,13 @@ from difflab.metrics.novelty import Judged, figures, judge, words
 from difflab.metrics.protocol import Entry, Figure
 from difflab.metrics.reference import real_protocol
 from difflab.metrics.spaces import FeatureSpace, PixelSpace, Space
-from difflab.picture_sets import PictureSet
 from difflab.pictures.neighbours import Part, draw, nearest_and_median
 from difflab.pixels import save_png
 from difflab.progress import images_bar
-from difflab.result import environment
-from difflab.score import extractor
-from difflab.sources import ImagesSource, RunSource, Source, open_source
+from difflab.runs.result import environment
+from difflab.scoring.picture_sets import PictureSet
+from difflab.scoring.score import extractor
+from difflab.scoring.sources import ImagesSource, RunSource, Source, open_source
 
 
 def main(cfg: DictConfig) -> Path:

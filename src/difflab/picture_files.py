@@ -9,7 +9,7 @@ from torch import Tensor
 
 from difflab.data.decode import BROKEN, Decoder
 from difflab.errors import DifflabError
-from difflab.runs import user_path
+from difflab.runs.directory import user_path
 
 WHITE = 128  # and brighter, in a mask
 GREY_MODES = ("1", "L", "LA", "La", "I", "F")

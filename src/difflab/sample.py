@@ -18,9 +18,9 @@ from difflab.latents.opened import codec_of
 from difflab.pictures.album import finite
 from difflab.pictures.labelled import labelled_grid
 from difflab.pixels import grid, save_png
-from difflab.runs import find_run
-from difflab.sources import cut
-from difflab.weights import load_denoiser, snapshots_of
+from difflab.runs.directory import find_run
+from difflab.runs.weights import load_denoiser, snapshots_of
+from difflab.scoring.sources import cut
 
 GRID_PICTURES = 256  # in grid.png; the rest is in single files
 

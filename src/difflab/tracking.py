@@ -10,7 +10,7 @@ from omegaconf import DictConfig
 
 from difflab.files import replacing
 from difflab.metrics.protocol import Figure
-from difflab.runs import Run, read_rows
+from difflab.runs.directory import Run, read_rows
 from difflab.trackers.base import Tracker
 
 

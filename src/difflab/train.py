@@ -8,23 +8,23 @@ from omegaconf import DictConfig
 from difflab import assemble
 from difflab.callbacks.parts import assemble_callbacks
 from difflab.conditions.asked import drawn
+from difflab.config.instantiate import build
 from difflab.data.image_data import ImageData
-from difflab.finish import finish
-from difflab.instantiate import build
 from difflab.latents.codec import Codec
 from difflab.latents.opened import encode_data
 from difflab.latents.settings import trains_autoencoder
 from difflab.lit import Diffusion
 from difflab.nets.cost import gflop_of
-from difflab.power_weights import check_tracked
 from difflab.processes import device_of
-from difflab.quiet import quiet_lightning
-from difflab.runs import Run
-from difflab.score import suite
-from difflab.session import Checkpoint, begun, is_helper, opened_by_rank_0, planned_run
+from difflab.runs.directory import Run
+from difflab.runs.power_weights import check_tracked
+from difflab.runs.weights import check_weights, denoiser_weights
+from difflab.scoring.score import suite
 from difflab.tracking import Recorder
-from difflab.trainer import announce, check_devices, fitted, load_data, settle_budget
-from difflab.weights import check_weights, denoiser_weights
+from difflab.training.finish import finish
+from difflab.training.quiet import quiet_lightning
+from difflab.training.session import Checkpoint, begun, is_helper, opened_by_rank_0, planned_run
+from difflab.training.trainer import announce, check_devices, fitted, load_data, settle_budget
 
 
 def main(cfg: DictConfig) -> Run:

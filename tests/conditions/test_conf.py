@@ -6,12 +6,12 @@ import pytest
 import torch
 
 from difflab import assemble
-from difflab.compose import compose
 from difflab.conditions import encoders
 from difflab.conditions.asked import InTurn
 from difflab.conditions.text import Text
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.nets.cost import parameters
 from difflab.rng import generator
 from tests.conditions import tiny_encoders

@@ -4,8 +4,8 @@ import pytest
 import torch
 
 from difflab import assemble
-from difflab.compose import compose
 from difflab.conditions.asked import InTurn
+from difflab.config.compose import compose
 from difflab.data.embedded import emoji
 from difflab.data.stream import Stream
 from difflab.rng import generator

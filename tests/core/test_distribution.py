@@ -13,9 +13,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from difflab.config.instantiate import build
 from difflab.files import conf_dir
 from difflab.grids import Karras, UniformT
-from difflab.instantiate import build
 from difflab.oracles import Mixture
 from difflab.rng import generator
 from difflab.samplers import last, run

@@ -12,17 +12,17 @@ from diffusers.schedulers import AysSchedules
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
+from difflab.config.validate import validate
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.grids import Explicit, Grid, Karras, Nodes, Stride, UniformLogsnr, UniformT
-from difflab.instantiate import build
 from difflab.oracles import gaussian
 from difflab.rng import generator
 from difflab.samplers import ddim, last
 from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule
 from difflab.tables import Tabulated, linear_betas
-from difflab.validate import validate
 
 SCHEDULES = [Cosine(), LinearVP(), Rectified(), VE()]
 TABLE = Tabulated(linear_betas(1e-4, 0.02, 1000))

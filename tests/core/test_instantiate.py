@@ -4,8 +4,8 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
-from difflab.instantiate import build
 
 
 @pytest.mark.parametrize(

@@ -9,7 +9,7 @@ import pytest
 from omegaconf import DictConfig, OmegaConf
 
 from difflab import assemble
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.nfe import most_steps

@@ -2,7 +2,7 @@
 
 import pytest
 
-from difflab.row_means import cell_means, mean_over
+from difflab.bands.row_means import cell_means, mean_over
 
 X = "x0_mse/logsnr=-2..+0"
 

@@ -11,12 +11,12 @@ from omegaconf import OmegaConf
 from scipy.integrate import quad
 from torch import Tensor
 
+from difflab.config.instantiate import build
 from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.generation import Generation
 from difflab.grids import Grid, Karras, Nodes, UniformLogsnr, UniformT
-from difflab.instantiate import build
 from difflab.oracles import Mixture, empirical, gaussian
 from difflab.rng import SampleNoise, generator
 from difflab.samplers import (

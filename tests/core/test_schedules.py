@@ -10,9 +10,9 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.logsnr_schedules import Laplace, Sigmoid
 from difflab.reshaped import Interpolated, Shifted, ZeroTerminalSnr
 from difflab.schedules import VE, Cosine, LinearVP, Rectified, Schedule

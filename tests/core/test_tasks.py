@@ -13,12 +13,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
+from difflab.config.instantiate import build
 from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.generation import Generation
 from difflab.grids import Grid, Karras, Nodes, UniformT
-from difflab.instantiate import build
 from difflab.oracles import Mixture, gaussian
 from difflab.pixels import to_model, to_uint8
 from difflab.rng import SampleNoise, generator

@@ -11,12 +11,12 @@ import torch
 from omegaconf import OmegaConf
 from torch import Tensor
 
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.generation import Generation
 from difflab.grids import Grid, Karras, Nodes, Stride, UniformT, ramp
-from difflab.instantiate import build
 from difflab.oracles import Mixture, gaussian
 from difflab.rng import generator
 from difflab.samplers import Noise, Sampler, ddim, diffuse, heun, last, run

@@ -6,8 +6,8 @@ import torch
 from made_pictures import shapes
 from omegaconf import OmegaConf
 
+from difflab.config.instantiate import build
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.metrics.extractor import Extractor, read
 
 FOLDER = conf_dir() / "metrics"

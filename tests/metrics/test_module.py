@@ -6,8 +6,8 @@ from made_pictures import shapes
 from safetensors.torch import save_file
 from torch import nn
 
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
-from difflab.instantiate import build
 from difflab.metrics.extractor import Extractor, read
 from difflab.metrics.module import Module
 

@@ -7,10 +7,10 @@ import torch
 from torch import Tensor
 from torchvision.transforms.v2.functional import gaussian_blur
 
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.data.embedded import fashion_mini
 from difflab.data.images import Images
-from difflab.instantiate import build
 from difflab.metrics.efficientnet_lite0 import EfficientNetLite0
 from difflab.metrics.reference import RealPictures
 from difflab.metrics.suite import Suite

@@ -3,12 +3,12 @@
 import pytest
 import torch
 
-from difflab.attributes import shown
 from difflab.data.image_data import ImageData
 from difflab.data.images import Images
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Extractor, Reading
-from difflab.seen import Seen
+from difflab.scoring.attributes import shown
+from difflab.scoring.seen import Seen
 
 STYLES, PLACES = ("red", "green"), ("left", "right")
 HELD_OUT = [0, 1, 2, 3, 3, 3, 0, 1]

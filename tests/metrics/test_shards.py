@@ -7,12 +7,12 @@ import pytest
 import torch
 from made_pictures import shapes
 
-from difflab import shards as shards_module
 from difflab.data.images import Images
 from difflab.errors import DifflabError
 from difflab.metrics.extractor import Reading
-from difflab.shards import Shards
-from difflab.sources import ImagesSource
+from difflab.scoring import shards as shards_module
+from difflab.scoring.shards import Shards
+from difflab.scoring.sources import ImagesSource
 
 
 class Counting:

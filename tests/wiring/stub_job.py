@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 from difflab.errors import BusyError
-from difflab.locks import held
+from difflab.runs.locks import held
 
 STEPS = 8
 stopped = False

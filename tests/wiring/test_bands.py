@@ -11,13 +11,14 @@ import pytest
 from omegaconf import DictConfig
 from scipy import stats
 
-from difflab import band_file, bands
+from difflab.bands import band_file
+from difflab.bands import comparable as bands
+from difflab.bands.verdict import Verdict, judge
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir, embedded_dir
-from difflab.runs import Run, read_metrics
-from difflab.verdict import Verdict, judge
+from difflab.runs.directory import Run, read_metrics
 from tests.conftest import train
 from tests.wiring.test_resume import killed_after
 

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
-from difflab.chosen import Chosen, choose, chosen_by
 from difflab.cli import main
-from difflab.compose import compose
-from difflab.runs import Run
+from difflab.config.compose import compose
+from difflab.runs.chosen import Chosen, choose, chosen_by
+from difflab.runs.directory import Run
 
 Capture = pytest.CaptureFixture[str]
 BY = Chosen("runs/sweeps/samplers-x", "fd_rows", 12.5, 0.5, 5, 256)

@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from difflab.cli import VERBS, main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.progress import images_bar

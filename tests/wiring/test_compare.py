@@ -8,7 +8,7 @@ import pytest
 from rich.console import Console
 
 from difflab.cli import main
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from tests.conftest import train
 
 
@@ -126,7 +126,7 @@ def test_jobs_that_evaluate_are_compared_by_what_their_sweep_gave_them(
 def test_more_runs_than_fit_are_in_further_tables(
     smoke: Run, tmp_path: Path, width: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("difflab.compare_tables.console", lambda: Console(highlight=False, width=width))
+    monkeypatch.setattr("difflab.comparing.tables.console", lambda: Console(highlight=False, width=width))
     names = [smoke.path, *(edited(smoke, tmp_path / str(i)).path for i in range(4))]
     text = compared(capsys, *names)
     assert max(len(line) for line in text.splitlines() if line[:1] in "│┃┏└") <= width

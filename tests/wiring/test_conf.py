@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from difflab import assemble
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.rng import generator
 from tests.conftest import train
 

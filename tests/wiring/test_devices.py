@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from difflab.cli import main
-from difflab.runs import Run, read_metrics, read_rows
+from difflab.runs.directory import Run, read_metrics, read_rows
 from tests.conftest import train
 
 # What learns beside the network has to be the same on both.

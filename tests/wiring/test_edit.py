@@ -10,11 +10,11 @@ import torch
 from PIL import Image
 
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.files import conf_dir, file_digest
 from difflab.pixels import save_png
 from difflab.rng import generator
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from tests.conftest import train
 
 TASKS = sorted(path.stem for path in (conf_dir() / "task").glob("*.yaml"))

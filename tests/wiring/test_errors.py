@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from difflab.cli import main
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from tests.conftest import train
 
 Capture = pytest.CaptureFixture[str]

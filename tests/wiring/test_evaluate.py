@@ -14,13 +14,14 @@ import pytest
 import torch
 from omegaconf import DictConfig, OmegaConf
 
-from difflab import processes, score, shards
+from difflab import processes
 from difflab.cli import main
+from difflab.config.instantiate import build
 from difflab.data.image_data import ImageData
 from difflab.errors import DifflabError
-from difflab.instantiate import build
 from difflab.metrics.extractor import Reading
-from difflab.runs import Run
+from difflab.runs.directory import Run
+from difflab.scoring import score, shards
 from tests.conftest import train
 
 Capture = pytest.CaptureFixture[str]
@@ -46,7 +47,7 @@ class Rows:
 def quick(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """No network, and data that is loaded once."""
     monkeypatch.setattr("difflab.evaluate.data_of", loaded_once)
-    monkeypatch.setattr("difflab.inspect_reference.data_of", loaded_once)
+    monkeypatch.setattr("difflab.scoring.inspect_reference.data_of", loaded_once)
     if "slow" not in request.keywords and "with_network" not in request.fixturenames:
         monkeypatch.setattr(score, "build", lambda node: Rows(node["size"]) if "size" in node else build(node))
 

@@ -13,16 +13,16 @@ from difflab.callbacks.best import Best
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.evaluation import Evaluation, Plan
 from difflab.callbacks.time_share import TimeShare
-from difflab.checkpoints import load_checkpoint
 from difflab.cli import main
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Nodes
 from difflab.metrics.protocol import Figure
-from difflab.runs import Run, find_run, read_metrics, read_rows
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run, find_run, read_metrics, read_rows
+from difflab.runs.weights import load_denoiser
 from difflab.samplers import ddim
 from difflab.tracking import Recorder
-from difflab.weights import load_denoiser
 from tests.conftest import train
 from tests.wiring.test_resume import killed_after
 

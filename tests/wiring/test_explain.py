@@ -15,13 +15,13 @@ from PIL import Image
 
 from difflab import assemble
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.pictures.album import PAGES
 from difflab.pictures.weight import density
-from difflab.runs import Run
-from difflab.weights import load_denoiser
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_denoiser
 from tests.conftest import train
 
 FILMS = ("forward", "reverse")

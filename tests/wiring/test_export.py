@@ -6,11 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from difflab import files, runs
-from difflab.checkpoints import load_model
+from difflab import files
 from difflab.cli import main
 from difflab.errors import DifflabError
-from difflab.runs import Run
+from difflab.runs import directory as runs
+from difflab.runs.checkpoints import load_model
+from difflab.runs.directory import Run
 from tests.wiring.test_errors import Capture, refusal
 from tests.wiring.test_sample import sample
 

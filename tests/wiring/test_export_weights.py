@@ -9,10 +9,10 @@ from safetensors import safe_open
 from safetensors.torch import load_file
 
 from difflab import assemble
-from difflab.checkpoints import load_checkpoint
-from difflab.export_weights import export_weights
 from difflab.files import file_digest, write_json
-from difflab.runs import Run
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run
+from difflab.runs.export_weights import export_weights
 
 
 def test_file_loads_into_the_network_and_equals_the_average(smoke: Run, tmp_path: Path) -> None:

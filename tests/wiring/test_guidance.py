@@ -15,14 +15,14 @@ import torch
 from difflab import assemble
 from difflab.callbacks.ema import EmaWeights
 from difflab.callbacks.snapshots import KeptAverages
-from difflab.checkpoints import load_checkpoint
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.runs import Run
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run
+from difflab.runs.weights import kept_snapshots, load_denoiser, load_snapshot, snapshots_of
 from difflab.tracking import Recorder
-from difflab.weights import kept_snapshots, load_denoiser, load_snapshot, snapshots_of
 from tests.conftest import train
 from tests.wiring.test_errors import refusal
 from tests.wiring.test_resume import assert_equal, contents, killed_after

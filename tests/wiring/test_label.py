@@ -7,8 +7,8 @@ import pytest
 from PIL import Image
 
 from difflab.cli import main
-from difflab.runs import Run, read_rows
-from difflab.weights import load_denoiser
+from difflab.runs.directory import Run, read_rows
+from difflab.runs.weights import load_denoiser
 from tests.conftest import train
 from tests.wiring.test_errors import Capture, refusal
 

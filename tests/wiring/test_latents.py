@@ -13,7 +13,7 @@ from torchvision.transforms.functional import pil_to_tensor
 
 from difflab import assemble
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.data.image_data import from_config
 from difflab.files import conf_dir
 from difflab.latents.opened import codec_of
@@ -22,9 +22,9 @@ from difflab.latents.train import untrained as untrained_autoencoder
 from difflab.pixels import save_png, to_uint8
 from difflab.psnr import psnr, squared_errors
 from difflab.rng import generator
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
+from difflab.runs.weights import load_denoiser
 from difflab.train import untrained
-from difflab.weights import load_denoiser
 from tests.conftest import train
 from tests.core.test_latents import kl_folder
 from tests.wiring.test_errors import Capture, refusal

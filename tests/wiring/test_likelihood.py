@@ -12,15 +12,15 @@ from PIL import Image
 
 from difflab import assemble
 from difflab.cli import main
+from difflab.config.instantiate import build
 from difflab.data.images import Images
 from difflab.denoiser import Denoiser
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.likelihood import Subject, chosen, probability_flow, variational
 from difflab.metrics.protocol import Figure
 from difflab.nets.mlp import MLP
 from difflab.predictions import V
-from difflab.runs import Run
+from difflab.runs.directory import Run
 
 SMALL = ("n=4", "vlb.levels=60", "vlb.levels_per_picture=4", "ode.steps=4", "ode.twice=2")
 SCHEDULES = sorted(p.stem for p in (conf_dir() / "schedule").glob("*.yaml"))

@@ -19,13 +19,13 @@ import pytest
 import torch
 
 from difflab import assemble
-from difflab.compose import compose
+from difflab.config.compose import compose
+from difflab.config.instantiate import build
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.grids import Nodes
 from difflab.guidance import NoGuidance
-from difflab.instantiate import build
 from difflab.nets.mlp import MLP
 from difflab.objective import Objective
 from difflab.predictions import Prediction, check_recoverable

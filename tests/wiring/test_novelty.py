@@ -9,11 +9,11 @@ import pytest
 from PIL import Image
 
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.data.embedded import fashion_mini
 from difflab.data.image_data import from_config
 from difflab.pixels import save_png
-from difflab.runs import Run
+from difflab.runs.directory import Run
 
 
 def novelty(out: Path, *overrides: str) -> dict[str, Any]:

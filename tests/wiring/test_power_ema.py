@@ -12,14 +12,14 @@ import torch
 
 from difflab.callbacks.power_ema import PowerEma
 from difflab.callbacks.snapshots import passed
-from difflab.checkpoints import load_checkpoint
 from difflab.cli import main
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
-from difflab.power_weights import kept_powers
-from difflab.runs import Run, find_run
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run, find_run
+from difflab.runs.power_weights import kept_powers
+from difflab.runs.weights import load_denoiser
 from difflab.tracking import Recorder
-from difflab.weights import load_denoiser
 from tests.conftest import train
 from tests.wiring.test_resume import assert_equal, contents, killed_after
 

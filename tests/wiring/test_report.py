@@ -10,9 +10,10 @@ from typing import Any
 import plotly.graph_objects
 import pytest
 
-from difflab.bands import BandCurve
+from difflab.bands.comparable import BandCurve
+from difflab.bands.verdict import Verdict
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.metrics.protocol import Figure
 from difflab.report import write
 from difflab.report.columns import columns
@@ -24,8 +25,7 @@ from difflab.report.origin import origin
 from difflab.report.parallel import _apart
 from difflab.report.points import MOST, thinned
 from difflab.report.run_page import run_page
-from difflab.runs import Run
-from difflab.verdict import Verdict
+from difflab.runs.directory import Run
 from tests.made_runs import WARNING, figure, made_run, sweep_folder
 
 DATA = r'<script type="application/json">(.*?)</script>'

@@ -12,7 +12,7 @@ import torch
 
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.cli import main
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from tests.conftest import train
 
 SHORT = ("logger=none", "metrics=none", "train.total_nimg=512", "net.dropout=0.1")

@@ -8,8 +8,8 @@ from omegaconf import OmegaConf
 
 from difflab.cli import main
 from difflab.errors import BusyError
-from difflab.locks import held, is_held
-from difflab.runs import Run
+from difflab.runs.directory import Run
+from difflab.runs.locks import held, is_held
 from tests.conftest import train
 from tests.wiring.test_resume import assert_equal, contents
 

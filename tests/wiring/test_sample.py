@@ -10,8 +10,8 @@ from PIL import Image
 
 from difflab import assemble
 from difflab.cli import main
-from difflab.runs import Run
-from difflab.weights import load_denoiser
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_denoiser
 
 
 def pictures(folder: Path) -> np.ndarray:

@@ -8,15 +8,15 @@ import pytest
 import torch
 
 from difflab import rng
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.nets.digest import digest_of_weights
-from difflab.picture_arrays import PictureArray
-from difflab.picture_sets import PictureSet, open_pictures
 from difflab.pixels import save_png
-from difflab.runs import Run
-from difflab.sources import RunSource, Source, open_source
-from difflab.weights import load_snapshot
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_snapshot
+from difflab.scoring.picture_arrays import PictureArray
+from difflab.scoring.picture_sets import PictureSet, open_pictures
+from difflab.scoring.sources import RunSource, Source, open_source
 
 SHAPE = (3, 8, 6)
 DEVICE = torch.device("cpu")

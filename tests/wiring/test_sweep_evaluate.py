@@ -9,14 +9,14 @@ import pytest
 import torch
 from PIL import Image
 
-from difflab import score
 from difflab.cli import main
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.instantiate import build
 from difflab.metrics.extractor import Reading
 from difflab.metrics.protocol import Figure
-from difflab.runs import Run
+from difflab.runs.directory import Run
+from difflab.scoring import score
 from difflab.sweeps import scoring
 from difflab.sweeps.axis import number
 from difflab.sweeps.best import best, cheapest

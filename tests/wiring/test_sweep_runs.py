@@ -16,7 +16,7 @@ import pytest
 import torch
 
 from difflab.cli import main
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from tests.wiring.test_resume import assert_equal, contents
 
 TINY = (

@@ -16,7 +16,7 @@ import pytest
 
 from difflab import assemble
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.files import conf_dir
 from difflab.sweeps import processes
 from tests.wiring.stub_job import STEPS
@@ -155,7 +155,7 @@ PROGRAM = """
 import sys
 from difflab import assemble
 from difflab.cli import main
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.sweeps import processes
 processes.COMMAND = {stub!r}
 sys.exit(main(sys.argv[1:]))

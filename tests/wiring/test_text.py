@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from difflab.cli import main
-from difflab.runs import Run
-from difflab.weights import load_denoiser
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_denoiser
 from tests.conftest import train
 from tests.wiring.test_errors import Capture, refusal
 

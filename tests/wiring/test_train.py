@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from difflab.cli import main
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from tests.conftest import train
 
 

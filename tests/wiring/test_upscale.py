@@ -10,7 +10,7 @@ from PIL import Image
 
 from difflab.cli import main
 from difflab.data.images import average
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from tests.conftest import train
 from tests.wiring.test_errors import Capture, refusal
 

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from difflab.cli import main
-from difflab.compose import compose
-from difflab.conf_tree import leaves
+from difflab.config.compose import compose
+from difflab.config.tree import leaves
 from difflab.dashboard import as_json
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from tests.conftest import train
 
 

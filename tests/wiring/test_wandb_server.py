@@ -20,7 +20,7 @@ from wandb.sdk.lib.wbauth import unauthenticate_session
 
 from difflab.callbacks.noise_loss import NoiseLoss
 from difflab.errors import DifflabError
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from difflab.trackers import wandb_end
 from difflab.trackers.wandb_mode import PROBE_SECONDS, mode_of
 from tests.conftest import train

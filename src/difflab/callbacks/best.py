@@ -6,10 +6,10 @@ from typing import Any
 
 from difflab.callbacks.checkpoint import WholeFiles
 from difflab.callbacks.ema import EmaWeights
-from difflab.checkpoints import load_checkpoint
 from difflab.errors import DifflabError
 from difflab.metrics.directions import HIGHER
 from difflab.metrics.protocol import Figure, differences_of_one_run, in_words
+from difflab.runs.checkpoints import load_checkpoint
 from difflab.tracking import Recorder
 
 KINDS = ("proxy", "full")

@@ -5,11 +5,11 @@ from typing import Any
 import pytorch_lightning as pl
 from omegaconf import DictConfig
 
-from difflab import bands
-from difflab.bands import Band
-from difflab.runs import read_metrics
+from difflab.bands import comparable as bands
+from difflab.bands.comparable import Band
+from difflab.bands.verdict import Verdict, judge
+from difflab.runs.directory import read_metrics
 from difflab.tracking import Recorder
-from difflab.verdict import Verdict, judge
 
 NUMBERS = {"below": -1, "inside": 0, "above": 1}  # of band/verdict
 

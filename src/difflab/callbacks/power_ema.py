@@ -11,7 +11,7 @@ from difflab.callbacks.snapshots import passed
 from difflab.ema import Ema
 from difflab.errors import DifflabError
 from difflab.power_ema import beta, gamma_of
-from difflab.power_weights import KEY, kept_powers, power_path
+from difflab.runs.power_weights import KEY, kept_powers, power_path
 from difflab.tracking import Recorder
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from difflab.generation import Generation
 from difflab.metrics.extractor import Extractor, Reading, join, read
 from difflab.progress import images_bar, silent
-from difflab.sources import cut
+from difflab.scoring.sources import cut
 
 
 def shared_reading(

@@ -8,8 +8,8 @@ import pytorch_lightning as pl
 from difflab.callbacks.checkpoint import WholeFiles
 from difflab.callbacks.ema import EmaWeights
 from difflab.errors import DifflabError
+from difflab.runs.weights import kept_snapshots, snapshot_path
 from difflab.tracking import Recorder
-from difflab.weights import kept_snapshots, snapshot_path
 
 
 class KeptAverages(pl.Callback):

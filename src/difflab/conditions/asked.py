@@ -17,7 +17,7 @@ from difflab.data.images import Images
 from difflab.data.stream import as_batch
 from difflab.errors import DifflabError
 from difflab.rng import generator
-from difflab.runs import user_path
+from difflab.runs.directory import user_path
 
 SAYING = ("label", "prompt", "prompts", "image")
 

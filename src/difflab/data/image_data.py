@@ -6,11 +6,11 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from difflab.config.instantiate import build
 from difflab.data import tags
 from difflab.data.images import Images
 from difflab.data.stream import Stream
 from difflab.errors import DifflabError
-from difflab.instantiate import build
 from difflab.latents.cache import Stored
 
 Source = Callable[[], tuple[Images, Images]]

@@ -8,9 +8,9 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from difflab.config.instantiate import build
 from difflab.errors import DifflabError
 from difflab.files import replacing
-from difflab.instantiate import build
 from difflab.latents.base import Autoencoder, Latents
 from difflab.nets.digest import digest_of_weights
 from difflab.pixels import to_model

@@ -10,7 +10,7 @@ from torch import Tensor
 from difflab.errors import DifflabError
 from difflab.latents.base import Autoencoder, Latents
 from difflab.metrics.weights import load
-from difflab.runs import user_path
+from difflab.runs.directory import user_path
 
 WEIGHTS = "diffusion_pytorch_model.safetensors"
 

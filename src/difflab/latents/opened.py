@@ -5,15 +5,15 @@ from typing import Any
 import torch
 from omegaconf import DictConfig
 
-from difflab.checkpoints import load_checkpoint
+from difflab.config.instantiate import build
 from difflab.data.image_data import ImageData
-from difflab.instantiate import build
 from difflab.latents.base import Autoencoder
 from difflab.latents.cache import Stored, encoded
 from difflab.latents.codec import Codec
 from difflab.latents.settings import autoencoder_run
-from difflab.runs import Run
-from difflab.weights import check_weights
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run
+from difflab.runs.weights import check_weights
 
 PREFIX = "objective.autoencoder."  # of the weights in a checkpoint
 

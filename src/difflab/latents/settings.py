@@ -6,7 +6,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from difflab.errors import DifflabError
-from difflab.runs import Run, find_run, user_path
+from difflab.runs.directory import Run, find_run, user_path
 
 RECONSTRUCTION = "difflab.latents.reconstruction.Reconstruction"
 

@@ -9,21 +9,21 @@ from omegaconf import DictConfig
 
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.callbacks.throughput import Throughput
+from difflab.config.instantiate import build
 from difflab.data.image_data import ImageData
-from difflab.instantiate import build
 from difflab.latents.callbacks import BeforeAndAfter, ReconstructionLog
 from difflab.latents.lit import Autoencoding
 from difflab.latents.opened import autoencoder_weights
 from difflab.metrics.protocol import lines
 from difflab.nets.cost import gflop_of_call
 from difflab.report import reported
-from difflab.result import write_result
 from difflab.rng import first_weights
-from difflab.runs import Run
-from difflab.session import Checkpoint, planned_run
+from difflab.runs.directory import Run
+from difflab.runs.result import write_result
+from difflab.runs.weights import check_weights
 from difflab.tracking import Recorder
-from difflab.trainer import announce, fitted, load_data, settle_budget
-from difflab.weights import check_weights
+from difflab.training.session import Checkpoint, planned_run
+from difflab.training.trainer import announce, fitted, load_data, settle_budget
 
 
 def train(cfg: DictConfig) -> Run:

@@ -94,7 +94,7 @@ class Module:
 
 
 def _built(node: Mapping[str, Any], seed: int) -> nn.Module:
-    from difflab.instantiate import build
+    from difflab.config.instantiate import build
 
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

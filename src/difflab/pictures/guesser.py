@@ -18,8 +18,8 @@ from difflab.latents.settings import refuse_latents
 from difflab.pictures.by_heart import by_heart
 from difflab.pixels import to_model
 from difflab.rng import generator
-from difflab.runs import Run
-from difflab.weights import load_denoiser, snapshots_of
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_denoiser, snapshots_of
 
 
 class Guesser(NamedTuple):

@@ -13,7 +13,7 @@ from difflab.report.group_page import group_page
 from difflab.report.groups import group_of, is_sweep, read_sweep
 from difflab.report.reference import reference
 from difflab.report.run_page import run_page
-from difflab.runs import Run, find_run
+from difflab.runs.directory import Run, find_run
 
 
 def main(cfg: DictConfig) -> Path:

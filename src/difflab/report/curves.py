@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import groupby, pairwise
 
-from difflab.bands import BandCurve
+from difflab.bands.comparable import BandCurve
 from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure, in_words, settings
 from difflab.report.draw import (

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from difflab.bands import BandCurve
+from difflab.bands.comparable import BandCurve
 from difflab.report.points import Number, finite, rounded, running_mean, thinned
 
 Trace = dict[str, Any]

@@ -9,9 +9,9 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.comparison import is_floor
 from difflab.metrics.protocol import Figure, Together, by_samples
-from difflab.runs import Run, read_metrics, read_rows
+from difflab.runs.directory import Run, read_metrics, read_rows
+from difflab.scoring.comparison import is_floor
 
 Row = dict[str, Any]
 

@@ -7,12 +7,12 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.comparison import is_floor
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Figure
 from difflab.report.draw import Look, look_of
 from difflab.report.gather import Found, read_figures, read_object, read_run
 from difflab.report.origin import changes
+from difflab.scoring.comparison import is_floor
 
 WORDS = 3  # settings that differ and still are a label
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.compose import compose
-from difflab.conf_tree import groups_of, leaves
+from difflab.config.compose import compose
+from difflab.config.tree import groups_of, leaves
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 

@@ -1,9 +1,9 @@
 """The reference band of a run's experiment, and where the run lies in it."""
 
-from difflab import bands
+from difflab.bands import comparable as bands
+from difflab.bands.verdict import Verdict, judge
 from difflab.report.curves import Bands
 from difflab.report.gather import Found
-from difflab.verdict import Verdict, judge
 
 
 def reference(found: Found) -> tuple[Bands, Verdict | None]:

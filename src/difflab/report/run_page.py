@@ -6,6 +6,7 @@ from pathlib import Path
 
 from omegaconf import OmegaConf
 
+from difflab.bands.verdict import Verdict
 from difflab.metrics.protocol import by_samples
 from difflab.report import curves, pictures
 from difflab.report.gather import Found
@@ -13,7 +14,6 @@ from difflab.report.origin import origin
 from difflab.report.page import Fact, error_of, number, rendered
 from difflab.report.points import finite
 from difflab.report.table import duration
-from difflab.verdict import Verdict
 
 
 def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verdict: Verdict | None = None) -> str:

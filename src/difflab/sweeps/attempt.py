@@ -10,8 +10,8 @@ from pathlib import Path
 from omegaconf import DictConfig
 
 from difflab.errors import BusyError
-from difflab.locks import is_held
-from difflab.runs import Run
+from difflab.runs.directory import Run
+from difflab.runs.locks import is_held
 from difflab.sweeps.folder import Job, State, Status
 from difflab.sweeps.processes import Launcher, Orphan, Process
 

@@ -54,7 +54,7 @@ def _cost(cfg: DictConfig) -> str:
 def _measured(cfg: DictConfig, threads: int) -> int:
     from difflab import train
     from difflab.latents import train as autoencoders
-    from difflab.trainer import settle_budget
+    from difflab.training.trainer import settle_budget
 
     cfg, before = copy.deepcopy(cfg), torch.get_num_threads()
     torch.set_num_threads(threads)

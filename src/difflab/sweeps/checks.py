@@ -8,12 +8,12 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 
 from difflab.cli import in_one_line
-from difflab.compose import compose
-from difflab.conf_tree import leaves
+from difflab.config.compose import compose
+from difflab.config.resolved import read_config_file
+from difflab.config.tree import leaves
 from difflab.errors import DifflabError
 from difflab.files import replacing
 from difflab.latents.settings import trains_autoencoder
-from difflab.resolved import read_config_file
 from difflab.sweeps.folder import Job, Sweep
 
 # They say where a run lies, not what it is.
@@ -44,7 +44,7 @@ def checked(sweep: Sweep, job: Job) -> Checked:
 
 def _build(cfg: DictConfig) -> None:
     from difflab import assemble
-    from difflab.instantiate import build
+    from difflab.config.instantiate import build
 
     cfg = with_some_data(cfg)
     if trains_autoencoder(cfg):

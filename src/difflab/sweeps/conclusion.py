@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from omegaconf import DictConfig
 
 from difflab import assemble
-from difflab.chosen import Chosen, choose
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Figure
 from difflab.pictures.against import page
 from difflab.pixels import save_png
 from difflab.report import reported
-from difflab.runs import find_run, is_of_a_run, run_path
+from difflab.runs.chosen import Chosen, choose
+from difflab.runs.directory import find_run, is_of_a_run, run_path
 from difflab.sweeps import table
 from difflab.sweeps.best import best, cheapest
 from difflab.sweeps.curves import plots

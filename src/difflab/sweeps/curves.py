@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
-from difflab.comparison import is_floor
 from difflab.errors import DifflabError
 from difflab.metrics.directions import higher_is_better
 from difflab.metrics.protocol import Figure, differences, in_words
 from difflab.pictures.against import Level, Line, Plot, Point
+from difflab.scoring.comparison import is_floor
 from difflab.sweeps.axis import place
 from difflab.sweeps.folder import Job, named
 from difflab.sweeps.table import Row

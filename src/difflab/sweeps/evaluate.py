@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab import chosen, processes
+from difflab import processes
 from difflab.cli import in_one_line
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 from difflab.files import replacing
-from difflab.locks import held
-from difflab.runs import find_run, is_of_a_run, run_path
+from difflab.runs import chosen
+from difflab.runs.directory import find_run, is_of_a_run, run_path
+from difflab.runs.locks import held
 from difflab.sweeps import conclusion
 from difflab.sweeps.axis import axis_of
 from difflab.sweeps.expand import expand

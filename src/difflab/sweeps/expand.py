@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from difflab.compose import quoted
+from difflab.config.compose import quoted
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from difflab.files import read_json
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from difflab.sweeps.attempt import Task
 from difflab.sweeps.folder import Status
 

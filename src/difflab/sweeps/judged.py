@@ -7,7 +7,7 @@ from omegaconf import DictConfig
 from difflab.errors import DifflabError
 from difflab.files import read_json
 from difflab.metrics.directions import HIGHER
-from difflab.runs import Run, read_rows
+from difflab.runs.directory import Run, read_rows
 from difflab.sweeps.checks import Checked
 
 _NAMES = {"fid": "fd", "fid_infinity": "fd_infinity"}  # what the paper's Inception calls them

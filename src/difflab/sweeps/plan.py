@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from difflab.compose import compose
-from difflab.runs import user_path
+from difflab.config.compose import compose
+from difflab.runs.directory import user_path
 from difflab.sweeps.expand import parse, swept_keys
 from difflab.sweeps.folder import Sweep, label
 from difflab.sweeps.settings import name_of, verb_words, words_of

@@ -9,7 +9,7 @@ from contextlib import suppress
 from typing import Protocol, runtime_checkable
 
 from difflab.errors import BusyError
-from difflab.locks import holder_here, is_held
+from difflab.runs.locks import holder_here, is_held
 from difflab.sweeps.environment import environment_of_a_job, gpus_of_a_slot, threads_of_a_job
 from difflab.sweeps.folder import Job
 

@@ -12,9 +12,9 @@ from difflab.metrics.protocol import Figure
 from difflab.metrics.suite import Suite
 from difflab.novelty import pictures
 from difflab.pixels import grid, save_png
-from difflab.result import environment
-from difflab.score import data_of, suite_against
-from difflab.sources import open_source
+from difflab.runs.result import environment
+from difflab.scoring.score import data_of, suite_against
+from difflab.scoring.sources import open_source
 
 SHOWN = 64  # samples in grid.png
 _JUDGES = ("data", "metrics", "figures", "reference", "flips", "resize", "trainer")

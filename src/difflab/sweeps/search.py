@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from difflab.sweeps.attempt import Task
 from difflab.sweeps.checks import checked
 from difflab.sweeps.folder import Job, Status, Sweep

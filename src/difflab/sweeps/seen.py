@@ -4,7 +4,7 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from difflab.sweeps.attempt import Task
 
 _TAIL = 4_000  # bytes: more than a row

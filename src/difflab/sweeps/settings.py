@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.compose import compose
+from difflab.config.compose import compose
 from difflab.errors import DifflabError
 
 OWN = ("sweep", "launcher", "search")

@@ -10,7 +10,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from difflab.errors import DifflabError
 from difflab.files import read_json, write_json
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from difflab.sweeps.environment import environment_of_a_job, threads_of_a_job
 from difflab.sweeps.folder import LOG, Job
 from difflab.sweeps.processes import COMMAND, started

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from rich.markup import escape
 from rich.table import Table
 
-from difflab.comparison import console
 from difflab.files import read_json
 from difflab.metrics.protocol import Figure
+from difflab.scoring.comparison import console
 from difflab.sweeps.folder import Job
 
 

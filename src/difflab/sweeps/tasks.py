@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from omegaconf import DictConfig
 
-from difflab.locks import is_held
+from difflab.runs.locks import is_held
 from difflab.sweeps.attempt import Task
 from difflab.sweeps.budgets import Budgets
 from difflab.sweeps.checks import Checked, write_config

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from difflab.locks import held
+from difflab.runs.locks import held
 from difflab.sweeps import table
 from difflab.sweeps.budgets import Budgets
 from difflab.sweeps.checks import checked, refuse_nonsense

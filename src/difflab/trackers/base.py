@@ -8,7 +8,7 @@ from jaxtyping import UInt8
 from torch import Tensor
 
 from difflab.metrics.protocol import Figure
-from difflab.runs import Run
+from difflab.runs.directory import Run
 
 
 class Tracker:

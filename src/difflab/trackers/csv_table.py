@@ -3,7 +3,7 @@
 import csv
 
 from difflab.files import replacing
-from difflab.runs import Run, read_metrics
+from difflab.runs.directory import Run, read_metrics
 from difflab.trackers.base import Tracker
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from difflab.errors import DifflabError
-from difflab.runs import Run
+from difflab.runs.directory import Run
 from difflab.trackers.base import Tracker
 
 

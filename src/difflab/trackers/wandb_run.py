@@ -12,8 +12,8 @@ from torch import Tensor
 
 from difflab.metrics.protocol import Entry, Figure, settings
 from difflab.pixels import to_pil
-from difflab.result import environment
-from difflab.runs import Run
+from difflab.runs.directory import Run
+from difflab.runs.result import environment
 from difflab.trackers.base import Tracker
 from difflab.trackers.wandb_end import finish_within
 from difflab.trackers.wandb_mode import begin_offline, in_words, mode_of, silence_of
@@ -89,7 +89,7 @@ class WandbRun(Tracker):
     def _upload_weights(self, run: Run) -> None:
         import wandb
 
-        from difflab.export_weights import export_weights
+        from difflab.runs.export_weights import export_weights
 
         path = run.path / "wandb" / "model.safetensors"
         about = export_weights(run, path)

@@ -7,14 +7,14 @@ import torch
 from torch import nn
 
 from difflab import assemble
-from difflab.checkpoints import load_checkpoint, load_model
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.guidance import Snapshots
 from difflab.latents.settings import trains_autoencoder
 from difflab.power_ema import gamma_of
-from difflab.power_weights import KEY, Weights, power_average
-from difflab.runs import Run
+from difflab.runs.checkpoints import load_checkpoint, load_model
+from difflab.runs.directory import Run
+from difflab.runs.power_weights import KEY, Weights, power_average
 
 
 def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, Any]]:

@@ -13,10 +13,10 @@ import numpy as np
 from omegaconf import DictConfig, OmegaConf
 from scipy.special import stdtrit
 
-from difflab import band_file
-from difflab.band_file import FIGURES, LOSSES, TRAINING, first_difference, settings_of
-from difflab.instantiate import build
-from difflab.row_means import Rows
+from difflab.bands import band_file
+from difflab.bands.band_file import FIGURES, LOSSES, TRAINING, first_difference, settings_of
+from difflab.bands.row_means import Rows
+from difflab.config.instantiate import build
 
 LEVEL = 0.99
 LR_FACTOR = 1.15  # runs whose learning rates differ by more, at the same image, are not compared

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.conf_tree import leaves
+from difflab.config.tree import leaves
 from difflab.errors import DifflabError, near
 from difflab.files import conf_dir
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import torch
 
-from difflab.checkpoints import load_checkpoint
 from difflab.errors import DifflabError
 from difflab.power_ema import Mix, Power, gamma_of, reconstruction
-from difflab.runs import Run
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run
 
 log = logging.getLogger(__name__)
 

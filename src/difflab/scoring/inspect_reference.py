@@ -6,15 +6,16 @@ from omegaconf import DictConfig
 from rich.markup import escape
 from rich.table import Table
 
-from difflab import comparison, processes
+from difflab import processes
 from difflab.errors import DifflabError
 from difflab.metrics import statistics
 from difflab.metrics.extractor import Extractor
 from difflab.metrics.protocol import Entry
 from difflab.metrics.reference import Reference
 from difflab.progress import images_bar
-from difflab.references import real_of
-from difflab.score import data_of, extractor
+from difflab.scoring import comparison
+from difflab.scoring.references import real_of
+from difflab.scoring.score import data_of, extractor
 
 
 def inspect(cfg: DictConfig) -> Path:

@@ -7,13 +7,13 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from difflab.bands.row_means import Rows, cell_means
 from difflab.errors import DifflabError
 from difflab.files import embedded_dir, replacing
 from difflab.metrics.protocol import settings
-from difflab.row_means import Rows, cell_means
-from difflab.runs import Run, read_metrics, read_rows
+from difflab.runs.directory import Run, read_metrics, read_rows
 
-# What decides how a run trains. Seed, length, devices and precision do not: see bands.py on the length.
+# What decides how a run trains. Seed, length, devices and precision do not: see comparable.py on the length.
 TRAINING = (
     "data", "net", "condition", "schedule", "prediction", "weighting", "times", "coupling", "objective", "optim",
     "train.batch_size", "train.grad_clip",

@@ -20,8 +20,8 @@ from difflab.data.folder import ENDINGS
 from difflab.errors import DifflabError
 from difflab.files import file_digest
 from difflab.metrics.protocol import Entry
-from difflab.picture_arrays import PictureArray
-from difflab.sources import Batch, Source, digest
+from difflab.scoring.picture_arrays import PictureArray
+from difflab.scoring.sources import Batch, Source, digest
 
 THREADS = min(8, os.cpu_count() or 1)  # that decode ahead of the network
 BATCH = 64  # pictures a thread decodes at a time

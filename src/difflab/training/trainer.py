@@ -10,7 +10,6 @@ from lightning_fabric.utilities.exceptions import MisconfigurationException
 from omegaconf import DictConfig
 from torch import nn
 
-from difflab.budget import images_in
 from difflab.callbacks.checkpoint import WholeFiles
 from difflab.data.image_data import ImageData, from_config
 from difflab.data.images import measure_sigma_data
@@ -18,9 +17,10 @@ from difflab.data.module import DataModule
 from difflab.errors import DifflabError
 from difflab.lit import ByImages
 from difflab.nets.cost import parameters
-from difflab.runs import Run
-from difflab.session import Checkpoint, is_helper, opened, stopped_gently
+from difflab.runs.directory import Run
 from difflab.tracking import Recorder
+from difflab.training.budget import images_in
+from difflab.training.session import Checkpoint, is_helper, opened, stopped_gently
 
 SILENT: dict[str, Any] = {  # the recorder speaks to the tracker and the terminal
     "logger": False, "enable_progress_bar": False, "enable_model_summary": False,

@@ -9,8 +9,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from difflab.files import file_digest, replacing
-from difflab.runs import Run
-from difflab.weights import load_denoiser
+from difflab.runs.directory import Run
+from difflab.runs.weights import load_denoiser
 
 
 def export_weights(run: Run, path: Path, half: bool = False) -> dict[str, str]:

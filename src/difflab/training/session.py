@@ -10,11 +10,11 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.checkpoints import load_checkpoint
 from difflab.errors import BusyError, DifflabError
 from difflab.lit import ByImages
-from difflab.locks import held
-from difflab.runs import Run, find_run, new_run, user_path
+from difflab.runs.checkpoints import load_checkpoint
+from difflab.runs.directory import Run, find_run, new_run, user_path
+from difflab.runs.locks import held
 from difflab.tracking import Recorder, open_tracker
 
 RUN_VARIABLE = "DIFFLAB_RUN"  # how further processes of a run on several devices find its directory

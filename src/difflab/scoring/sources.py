@@ -19,8 +19,8 @@ from difflab.guidance import Snapshots
 from difflab.latents.opened import codec_of
 from difflab.metrics.protocol import Entry
 from difflab.nets.digest import digest_of_weights
-from difflab.runs import Run, find_run, is_of_a_run, run_path
-from difflab.weights import load_denoiser, snapshots_of
+from difflab.runs.directory import Run, find_run, is_of_a_run, run_path
+from difflab.runs.weights import load_denoiser, snapshots_of
 
 Batch = UInt8[Tensor, "b c h w"]
 
@@ -116,7 +116,7 @@ def open_source(cfg: DictConfig, device: torch.device, shape: Sequence[int] | No
     Raises:
         DifflabError: it is none of these, or its pictures are not of `shape` and cfg.resize says nothing.
     """
-    from difflab.picture_sets import open_pictures
+    from difflab.scoring.picture_sets import open_pictures
 
     path = run_path(cfg["from"])
     if is_of_a_run(path):

@@ -5,10 +5,10 @@ from typing import Any
 
 from omegaconf import OmegaConf
 
-from difflab import chosen
-from difflab.conf_tree import groups_of, option
+from difflab.config.tree import groups_of, option
 from difflab.errors import DifflabError
-from difflab.runs import Run, find_run, is_of_a_run, run_path
+from difflab.runs import chosen
+from difflab.runs.directory import Run, find_run, is_of_a_run, run_path
 
 # What is taken over, unless it is overridden.
 INHERITED = ("data", "schedule", "sampler", "grid", "guidance", "metrics", "trainer")

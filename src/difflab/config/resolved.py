@@ -6,11 +6,11 @@ from pathlib import Path
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from difflab.conf_errors import check_types
-from difflab.conf_tree import groups_of, is_group, leaves
+from difflab.config.tree import groups_of, is_group, leaves
+from difflab.config.validate import one_budget, validate
+from difflab.config.wording import check_types
 from difflab.errors import DifflabError, near
-from difflab.runs import find_run, user_path
-from difflab.validate import one_budget, validate
+from difflab.runs.directory import find_run, user_path
 
 
 def resumed(name: str, overrides: list[str]) -> DictConfig:

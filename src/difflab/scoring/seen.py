@@ -7,7 +7,6 @@ import torch
 from jaxtyping import Float32
 from torch import Tensor
 
-from difflab.attributes import shown
 from difflab.data.image_data import ImageData
 from difflab.data.images import Images
 from difflab.metrics.extractor import Extractor
@@ -17,6 +16,7 @@ from difflab.metrics.probe import Probe, fit
 from difflab.metrics.protocol import Entry, Figure
 from difflab.metrics.reference import real_protocol, reference
 from difflab.progress import Bars, silent
+from difflab.scoring.attributes import shown
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Entry, Figure, differences, in_words
-from difflab.runs import find_run, is_of_a_run, run_path
+from difflab.runs.directory import find_run, is_of_a_run, run_path
 
 WIDTH = 150  # where no terminal says how wide it is
 

@@ -20,7 +20,7 @@ from difflab.errors import DifflabError
 from difflab.files import replacing
 from difflab.metrics.extractor import Extractor, Reading, join, read
 from difflab.progress import images_bar, silent
-from difflab.sources import Batch, Source, cut, digest
+from difflab.scoring.sources import Batch, Source, cut, digest
 
 SHARD = 256
 READ = 64  # pictures at a time: a multiple of every extractor's own batch, so that it cuts them as it likes

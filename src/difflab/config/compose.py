@@ -7,14 +7,14 @@ from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
-from difflab.conf_errors import check_form, check_types, readable
-from difflab.conf_tree import groups_of, is_group, leaves, option
+from difflab.config.of_the_run import inherit, named_run, of_the_run, offer_for_evaluation
+from difflab.config.resolved import as_the_file_has_it, resumed
+from difflab.config.tree import groups_of, is_group, leaves, option
+from difflab.config.validate import one_budget, one_number_of_steps, validate
+from difflab.config.wording import check_form, check_types, readable
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.latents.settings import settle
-from difflab.of_the_run import inherit, named_run, of_the_run, offer_for_evaluation
-from difflab.resolved import as_the_file_has_it, resumed
-from difflab.validate import one_budget, one_number_of_steps, validate
 
 NEED_A_RUN = ("sample", "edit", "likelihood", "agreement")
 MAY_HAVE_A_RUN = ("explain",)

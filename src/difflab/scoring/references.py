@@ -17,10 +17,10 @@ from difflab.metrics.extractor import Extractor, read
 from difflab.metrics.protocol import Entry
 from difflab.metrics.reference import RealPictures, Reference, check_pictures, kept, path_of, real_protocol
 from difflab.metrics.statistics import Statistics
-from difflab.picture_sets import PictureSet, open_pictures
 from difflab.progress import Bars, silent
 from difflab.rng import generator
-from difflab.runs import user_path
+from difflab.runs.directory import user_path
+from difflab.scoring.picture_sets import PictureSet, open_pictures
 
 SPLITS = ("train", "val")
 
@@ -101,7 +101,7 @@ def chosen(images: Images, n: int | None) -> Images:
 
 
 def _holds_pictures(path: Path) -> bool:
-    from difflab.picture_arrays import PictureArray
+    from difflab.scoring.picture_arrays import PictureArray
 
     try:
         return len(PictureArray(path)) > 0

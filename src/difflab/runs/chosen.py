@@ -14,7 +14,7 @@ from yaml import YAMLError
 
 from difflab.errors import DifflabError
 from difflab.files import replacing
-from difflab.runs import Run, find_run, is_of_a_run, run_path
+from difflab.runs.directory import Run, find_run, is_of_a_run, run_path
 
 GROUPS = ("sampler", "grid", "guidance")
 Nodes = dict[str, dict[str, Any]]

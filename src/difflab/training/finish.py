@@ -8,7 +8,7 @@ from difflab.callbacks.parts import Parts
 from difflab.lit import Diffusion
 from difflab.metrics.protocol import lines
 from difflab.report import reported
-from difflab.result import write_result
+from difflab.runs.result import write_result
 from difflab.tracking import Recorder
 
 

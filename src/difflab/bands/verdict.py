@@ -7,9 +7,9 @@ from typing import Literal
 
 from omegaconf import DictConfig
 
-from difflab.band_file import LOSSES
-from difflab.bands import Band, comparable_until
-from difflab.row_means import Rows
+from difflab.bands.band_file import LOSSES
+from difflab.bands.comparable import Band, comparable_until
+from difflab.bands.row_means import Rows
 
 OUTSIDE = 2  # a run is outside when so many noise levels are, or so many figures, on the same side: one is chance
 

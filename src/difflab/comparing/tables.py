@@ -5,8 +5,8 @@ from collections.abc import Mapping, Sequence
 from rich.markup import escape
 from rich.table import Table
 
-from difflab.comparison import Pair, console, pairs
 from difflab.metrics.protocol import Figure, in_words
+from difflab.scoring.comparison import Pair, console, pairs
 
 LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"  # what runs are called
 WIDEST = 40  # of a value; a longer one is broken into lines

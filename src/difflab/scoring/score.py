@@ -3,14 +3,14 @@
 import torch
 from omegaconf import DictConfig
 
+from difflab.config.instantiate import build
 from difflab.data.image_data import ImageData, from_config
 from difflab.errors import DifflabError
-from difflab.instantiate import build
 from difflab.metrics.extractor import Extractor
 from difflab.metrics.reference import Real, RealPictures
 from difflab.metrics.suite import Suite
 from difflab.progress import images_bar
-from difflab.references import chosen, real_of
+from difflab.scoring.references import chosen, real_of
 
 
 def suite(cfg: DictConfig, data: ImageData, device: torch.device) -> Suite | None:

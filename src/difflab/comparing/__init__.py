@@ -1,0 +1,1 @@
+"""How runs differ, as settings and as tables."""
