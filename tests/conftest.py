@@ -1,5 +1,6 @@
 """What all tests share: a cache of their own, no tracker that goes outside, one run to look at."""
 
+import copy
 import os
 from collections.abc import Iterator
 from functools import lru_cache
@@ -7,6 +8,8 @@ from pathlib import Path
 
 import pytest
 import torch
+from hydra._internal.core_plugins.file_config_source import FileConfigSource
+from hydra.plugins.config_source import ConfigResult
 
 from difflab.cli import main
 from difflab.data import embedded
@@ -37,6 +40,24 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     patch.setenv("DIFFLAB_CACHE", str(tmp_path_factory.mktemp("cache")))
     patch.delenv("WANDB_API_KEY", raising=False)
     patch.setenv("NETRC", os.devnull)
+    yield
+    patch.undo()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def conf_read_once() -> Iterator[None]:
+    """Hydra parses some thirty files a composition, and tests compose thousands of times."""
+    patch, parsed = pytest.MonkeyPatch(), {}
+    load = FileConfigSource.load_config
+
+    def load_once(self: FileConfigSource, config_path: str) -> ConfigResult:
+        file = Path(self.path, self._normalize_file_name(config_path))
+        key = (self.path, config_path, file.stat().st_mtime_ns if file.exists() else None)
+        if key not in parsed:
+            parsed[key] = load(self, config_path)
+        return copy.deepcopy(parsed[key])
+
+    patch.setattr(FileConfigSource, "load_config", load_once)
     yield
     patch.undo()
 
