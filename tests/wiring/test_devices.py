@@ -47,7 +47,7 @@ def test_two_processes_share_a_run(tmp_path: Path, learning: tuple[str, ...]) ->
 
 TEXT = (
     "experiment=emoji_text", "net=unet_tiny", "data.shape=[3,16,16]", "train.minutes=null", "train.batch_size=32",
-    "grid.steps=2", "callbacks.samples.n=2",
+    "grid.steps=2", "callbacks.samples.n=2", "callbacks.noise_loss.every_nimg=256",
 )  # fmt: skip
 
 
