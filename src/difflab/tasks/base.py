@@ -10,7 +10,6 @@ from torch import Tensor
 from difflab.denoiser import Denoise
 from difflab.errors import DifflabError
 from difflab.generation import Generation
-from difflab.pixels import to_model
 
 Picture = UInt8[Tensor, "c h w"]
 
@@ -68,11 +67,6 @@ class Task(ABC):
     def figures(self, given: Inputs, results: UInt8[Tensor, "n c h w"]) -> dict[str, Any]:
         """What is measured on the results."""
         return {}
-
-
-def as_model(picture: Picture) -> Tensor:
-    """One picture in -1..1, as a batch of one."""
-    return to_model(picture)[None]
 
 
 def check_deterministic(generation: Generation, who: str) -> None:

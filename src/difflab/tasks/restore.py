@@ -6,8 +6,8 @@ from typing import ClassVar
 
 from difflab.errors import DifflabError
 from difflab.generation import Generation
-from difflab.pixels import to_uint8
-from difflab.tasks.base import Edit, Inputs, Picture, Task, as_model
+from difflab.pixels import to_model, to_uint8
+from difflab.tasks.base import Edit, Inputs, Picture, Task
 from difflab.tasks.measurements import AreaAverage, ChannelMean, Consistency, Measurement
 
 
@@ -54,6 +54,6 @@ class Colorize(Task):
 
 
 def _restored(plain: Generation, measure: Measurement, image: Picture) -> Edit:
-    known = Consistency(measure, as_model(image))
+    known = Consistency(measure, to_model(image[None]))
     made = replace(plain, wrap=known, start=known.start(plain.nodes), finish=known.picture)
-    return Edit(made, {"before": to_uint8(measure.inverse(as_model(image)))[0]})
+    return Edit(made, {"before": to_uint8(measure.inverse(known.y))[0]})

@@ -22,7 +22,6 @@ def images_in(minutes: float, module: ByImages, data: ImageData, cfg: DictConfig
     trained = copy.deepcopy(module).to(device)
     optimizer, ema = module.optim.build(trained.parameters()), Ema(trained.parameters())
     mixed = torch.autocast(device.type, torch.bfloat16, enabled=cfg.trainer.precision == "bf16-mixed")
-
     batch = trained.transfer_batch_to_device(data.stream().batch(0), device, 0)
 
     def step() -> None:
