@@ -39,8 +39,8 @@ from difflab.pixels import save_png
 from difflab.scoring.picture_sets import open_pictures
 from difflab.scoring.shards import Shards
 
-sys.path.append(str(Path(__file__).parents[1] / "tests" / "metrics"))
-import random_inception
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from tests.metrics import random_inception
 
 N, DIM, IMAGES, INCEPTION = 4000, 2048, 4096, 128
 BATCH = 64  # torch-fidelity's own
@@ -171,7 +171,7 @@ def _fidelity(made: Path, real: Path, weights: Path, folder: Path) -> float:
         subprocess.run([str(word) for word in command], check=True)
 
     run(few, subset=20)
-    return timed(lambda: run(made, subset=500))[0]
+    return timed(lambda: run(made, subset=min(500, SCORED)))[0]
 
 
 PARTS = {"frechet": frechet, "extractor": extractor, "scoring": scoring}

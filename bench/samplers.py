@@ -6,6 +6,7 @@ do not decide.
 """
 
 import sys
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -26,10 +27,10 @@ DETERMINISTIC = {
     "heun": samplers.heun,
     "dpmpp_2m": samplers.dpmpp_2m,
     "dpmpp_3m": samplers.dpmpp_3m,
-    "unipc order=2": lambda *a: samplers.unipc(*a, order=2),
-    "unipc order=3": lambda *a: samplers.unipc(*a, order=3),
-    "deis order=3": lambda *a: samplers.deis(*a, order=3),
-    "lms order=4": lambda *a: samplers.deis(*a, order=4, variable="rho"),
+    "unipc order=2": partial(samplers.unipc, order=2),
+    "unipc order=3": partial(samplers.unipc, order=3),
+    "deis order=3": partial(samplers.deis, order=3),
+    "lms order=4": partial(samplers.deis, order=4, variable="rho"),
 }
 
 

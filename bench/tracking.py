@@ -27,6 +27,7 @@ import wandb
 from difflab import assemble, train
 from difflab.callbacks.parts import assemble_callbacks
 from difflab.config.compose import compose
+from difflab.data.module import DataModule
 from difflab.trackers.base import Tracker
 from difflab.tracking import Recorder
 from difflab.training.quiet import quiet_lightning
@@ -95,7 +96,7 @@ def run(pairs: int, folder: str) -> tuple[Turns, float, float]:
     with opened(cfg, recorder, Checkpoint()):
         trainer, turns = lightning(cfg, module, parts.all(), recorder.run, Checkpoint()), Turns(recorder)
         trainer.callbacks.append(turns)  # type: ignore[attr-defined]
-        trainer.fit(module, data)
+        trainer.fit(module, DataModule(data))
         tracker = recorder.tracker = turns.tracker.tracker
         grid = parts.samples.path(module.nimg)
         handing = statistics.median(

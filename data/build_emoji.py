@@ -53,7 +53,9 @@ def fetch(package: str, folder: Path) -> dict[str, dict]:
     command = ["npm", "pack", "--silent", "--pack-destination", str(folder), package]
     name = subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1]
     with tarfile.open(folder / name) as tar:
-        return {t: json.load(tar.extractfile(f"package/{t}.json")) for t in ("icons", "metadata", "chars")}
+        tar.extractall(folder / Path(name).stem, filter="data")
+    tables = folder / Path(name).stem / "package"
+    return {t: json.loads((tables / f"{t}.json").read_text()) for t in ("icons", "metadata", "chars")}
 
 
 def visible(table: dict[str, dict]) -> dict[str, tuple[str, str]]:
@@ -79,7 +81,8 @@ def caption_words(icon: str) -> str:
 
 def catalogue(tables: dict[str, dict]) -> list[Emoji]:
     """Every drawing, in a seeded order; an emoji has one name, category and split whatever its style."""
-    found, first = [], {}
+    found: list[Emoji] = []
+    first: dict[str, tuple[str, str]] = {}
     for style, table in tables.items():
         for code, (icon, category) in visible(table).items():
             name, category = first.setdefault(code, (caption_words(icon), category))

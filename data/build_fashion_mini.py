@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("source", type=Path, nargs="?", default=Path("/usr/share/datasets/fashion-mnist"))
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "fashion_mini")
     args = parser.parse_args()
-    arrays = {}
+    arrays: dict[str, np.ndarray] = {}
     for split, prefix in PREFIX.items():
         pixels = read_idx(args.source / f"{prefix}-images-idx3-ubyte.gz", 16).reshape(-1, 28, 28)
         labels = read_idx(args.source / f"{prefix}-labels-idx1-ubyte.gz", 8)

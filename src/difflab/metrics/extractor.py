@@ -24,8 +24,6 @@ class Extractor(Protocol):
 
     name: str
     """Such as "efficientnet_lite0"."""
-    names: Mapping[str, str]
-    """What papers call figures that are counted with it, such as {"fd": "fid"}; the others are `fd_<name>`."""
     dim: int
     """Features per picture."""
     weights_sha256: str
@@ -34,6 +32,11 @@ class Extractor(Protocol):
     """The rule that brings pictures to the network's size, such as "bilinear 64x64 antialias=True, grey to RGB"."""
     batch: int
     """Pictures per call that run fastest on a processor."""
+
+    @property
+    def names(self) -> Mapping[str, str]:
+        """What papers call figures that are counted with it, such as {"fd": "fid"}; the others are `fd_<name>`."""
+        ...
 
     def __call__(self, images: UInt8[Tensor, "b c h w"]) -> Reading:
         """Features of grey (repeated into RGB on purpose) or RGB pictures, and class logits if it has any."""

@@ -12,6 +12,7 @@ resampling is a grid that goes up again, grid=time_travel.
 """
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -20,7 +21,6 @@ from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
 
 from difflab.denoiser import Denoise, Pictures
-from difflab.generation import Start
 from difflab.grids import Nodes
 from difflab.guidance import Guidance
 from difflab.pixels import to_uint8
@@ -89,7 +89,7 @@ class Consistency(Guidance):
         # In this order what is measured by single pixels is exactly y.
         return self.measure.inverse(self.y.to(x0)) + (x0 - self.measure.inverse(self.measure(x0)))
 
-    def start(self, nodes: Nodes) -> Start:
+    def start(self, nodes: Nodes) -> Callable[[Denoise, Noise, Pictures], Pictures]:
         """Pure noise on what is known: alpha A+ y + sigma noise."""
 
         def start(denoise: Denoise, noise: Noise, like: Pictures) -> Pictures:
