@@ -2,6 +2,7 @@
 at named resolutions, zero-initialised outputs. Everything runs in channels_last."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float
@@ -80,47 +81,21 @@ class UNet(nn.Module):
         told: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
-        c, size, widths_told = shape[0] * patch**2, shape[1] // patch, Widths(**told or {})
-        self.learn_variance = learn_variance
-        outputs = 2 * c if learn_variance else c
+        c, hears = shape[0] * patch**2, Widths(**told or {})
+        sizes = [shape[1] // patch // 2**level for level in range(len(multipliers))]
         _check_divisible(shape, patch, len(multipliers))
-        _check_attends(widths_told, attention, [size // 2**i for i in range(len(multipliers))])
-        self.patch, emb = patch, 4 * width
-        widths = [int(width * m) for m in multipliers]
-        self.embed = LevelEmbedding(emb, widths_told.vector)
-        self.stem = nn.Conv2d(c + widths_told.channels * patch**2, widths[0], 3, padding=1)
-
-        def block(cin: int, cout: int, size: int, resample: str = "none") -> Block:
-            res, here = ResBlock(cin, cout, emb, dropout, resample), size in attention and resample == "none"
-            cross = CrossAttention(cout, widths_told.tokens) if here and widths_told.tokens else None
-            return Block(res, Attention(cout) if here else None, cross)
-
-        self.down = nn.ModuleList()
-        skips = [at := widths[0]]
-        for level, to in enumerate(widths):
-            if level > 0:
-                size //= 2
-                self.down.append(block(at, at, size, "down"))
-                skips.append(at)
-            for _ in range(blocks):
-                self.down.append(block(at, to, size))
-                skips.append(at := to)
-
-        self.middle = nn.ModuleList([block(at, at, size), Block(ResBlock(at, at, emb, dropout), None, None)])
-
-        self.up = nn.ModuleList()
-        self.joins: list[bool] = []  # which up blocks take a skip connection
-        for level, to in reversed(list(enumerate(widths))):
-            for _ in range(blocks + 1):
-                self.up.append(block(at + skips.pop(), to, size))
-                self.joins.append(True)
-                at = to
-            if level > 0:
-                size *= 2
-                self.up.append(block(at, at, size, "up"))
-                self.joins.append(False)
-
-        self.out = nn.Sequential(norm(at), nn.SiLU(inplace=True), zero(nn.Conv2d(at, outputs, 3, padding=1)))
+        _check_attends(hears, attention, sizes)
+        self.patch, self.learn_variance = patch, learn_variance
+        widths, emb = [int(width * m) for m in multipliers], 4 * width
+        self.embed = LevelEmbedding(emb, hears.vector)
+        self.stem = nn.Conv2d(c + hears.channels * patch**2, widths[0], 3, padding=1)
+        plan = _Plan(widths, sizes, blocks, _Maker(emb, dropout, attention, hears.tokens))
+        self.down, skips = plan.down()
+        self.middle = plan.middle()
+        self.up, self.joins = plan.up(skips)
+        outputs = 2 * c if learn_variance else c
+        last = zero(nn.Conv2d(widths[0], outputs, 3, padding=1))
+        self.out = nn.Sequential(norm(widths[0]), nn.SiLU(inplace=True), last)
         self.to(memory_format=torch.channels_last)
 
     def forward(self, x: Features, level: Float[Tensor, " b"], told: Told = NOTHING) -> Features:
@@ -134,6 +109,66 @@ class UNet(nn.Module):
         for block, join in zip(self.up, self.joins, strict=True):
             x = block(torch.cat([x, skips.pop()], dim=1) if join else x, emb, told)
         return pixel_shuffle(self.out(x), self.patch)
+
+
+@dataclass(frozen=True)
+class _Maker:
+    """Blocks of one network. emb: width of what they are told of the level; tokens: of a condition's, 0 for none."""
+
+    emb: int
+    dropout: float
+    attention: Sequence[int]
+    tokens: int
+
+    def plain(self, cin: int, cout: int, resample: str = "none") -> Block:
+        return Block(ResBlock(cin, cout, self.emb, self.dropout, resample), None, None)
+
+    def attending(self, cin: int, cout: int, size: int) -> Block:
+        """With attention, where this resolution has some."""
+        if size not in self.attention:
+            return self.plain(cin, cout)
+        res = ResBlock(cin, cout, self.emb, self.dropout)
+        cross = CrossAttention(cout, self.tokens) if self.tokens else None
+        return Block(res, Attention(cout), cross)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """What blocks there are, level by level. widths and sizes: channels and height of each level's features."""
+
+    widths: Sequence[int]
+    sizes: Sequence[int]
+    blocks: int
+    make: _Maker
+
+    def down(self) -> tuple[nn.ModuleList, list[int]]:
+        """The blocks, and the channels of the stem and of each of them: what the way up joins."""
+        found, widths = nn.ModuleList(), [at := self.widths[0]]
+        for level, (to, size) in enumerate(zip(self.widths, self.sizes, strict=True)):
+            if level > 0:
+                found.append(self.make.plain(at, at, "down"))
+                widths.append(at)
+            for _ in range(self.blocks):
+                found.append(self.make.attending(at, to, size))
+                widths.append(at := to)
+        return found, widths
+
+    def middle(self) -> nn.ModuleList:
+        at, size = self.widths[-1], self.sizes[-1]
+        return nn.ModuleList([self.make.attending(at, at, size), self.make.plain(at, at)])
+
+    def up(self, skips: Sequence[int]) -> tuple[nn.ModuleList, list[bool]]:
+        """The blocks, and which of them join what the way down had."""
+        found, joins, left, at = nn.ModuleList(), [], list(skips), self.widths[-1]
+        for level in reversed(range(len(self.widths))):
+            to, size = self.widths[level], self.sizes[level]
+            for _ in range(self.blocks + 1):
+                found.append(self.make.attending(at + left.pop(), to, size))
+                at = to
+            if level > 0:
+                found.append(self.make.plain(at, at, "up"))
+            joins += [True] * (self.blocks + 1) + [False] * (level > 0)
+        return found, joins
 
 
 def _check_divisible(shape: Sequence[int], patch: int, levels: int) -> None:
