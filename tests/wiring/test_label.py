@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from difflab.cli import main
+from difflab.pictures.labelled import columns_for
 from difflab.runs.directory import Run, read_rows
 from difflab.runs.weights import load_denoiser
 from tests.conftest import train
@@ -44,6 +45,21 @@ def test_figures_say_how_samples_were_conditioned_and_guided(labelled: Run) -> N
     assert protocol["guidance"] == "ClassifierFree(scale=2.0, interval=[0.0, inf], rescale=0.0)"
     assert protocol["nfe"] == 8
     assert read_rows(labelled.figures)[0]["protocol"]["condition"] == protocol["condition"]
+
+
+@pytest.mark.parametrize(
+    ("words", "columns"),
+    [
+        (["a", "b", "c"] * 4, 3),
+        (["a", "b", "c", "a"], 3),
+        (["a"] * 9, 3),
+        (["a", "b", "c", "d"], 2),  # each once
+        (["a", "b", "b", "a"], 2),  # drawn, not in turn
+        ([str(i % 20) for i in range(40)], 7),  # too many to stand side by side
+    ],
+)
+def test_words_in_turn_have_a_column_each(words: list[str], columns: int) -> None:
+    assert columns_for(words) == columns
 
 
 def test_a_class_is_sampled_with_its_words_below_it(labelled: Run, tmp_path: Path) -> None:

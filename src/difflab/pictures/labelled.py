@@ -13,15 +13,14 @@ from difflab.pixels import to_rgb
 GAP, SIZE, LINE, LINES = 10, 9, 14, 3  # pixels, points, pixels, lines
 LETTER = 6.5  # pixels of an average one at SIZE
 LEAST = 96  # pixels of a cell's width, so that there is room for words
+IN_TURN = 12  # words that get a column each, at most
 
 
-def labelled_grid(
-    images: UInt8[Tensor, "n c h w"], words: Sequence[str], scale: int = 2, columns: int | None = None
-) -> UInt8[Tensor, "3 H W"]:
+def labelled_grid(images: UInt8[Tensor, "n c h w"], words: Sequence[str], scale: int = 2) -> UInt8[Tensor, "3 H W"]:
     """Each picture enlarged `scale` times without blur; words that are longer than three lines are cut."""
     n, _, h, w = images.shape
     tiles = to_rgb(images).repeat_interleave(scale, -1).repeat_interleave(scale, -2)
-    columns = columns or math.ceil(math.sqrt(n))
+    columns = columns_for(words)
     cell = max(LEAST, w * scale)
     below = [lines_of(word, cell) for word in words]
     height = h * scale + LINE * max(map(len, below)) + GAP
@@ -32,6 +31,13 @@ def labelled_grid(
         for j, line in enumerate(below[i]):
             sheet.text(x + cell / 2, y + h * scale + (j + 1) * LINE, line, size=SIZE, ha="center")
     return sheet.render()
+
+
+def columns_for(words: Sequence[str]) -> int:
+    """One for each word where few come in turn, again and again; else about as many as rows."""
+    turn = len(set(words))
+    comes_back = 1 < turn < len(words) and all(word == words[i % turn] for i, word in enumerate(words))
+    return turn if comes_back and turn <= IN_TURN else math.ceil(math.sqrt(len(words)))
 
 
 def lines_of(word: str, width: int) -> list[str]:
