@@ -24,7 +24,12 @@ def test_cell_is_known_when_it_is_over() -> None:
     assert list(cell_means(rows(10, 50), X, 20)) == [20, 40]
 
 
-def test_row_of_more_than_the_stretch_says_nothing_about_it() -> None:
+def test_rows_that_end_with_a_step_fill_cells_that_do_not() -> None:
+    due_every_20_in_steps_of_8 = [{"nimg": nimg, "train/loss": 1.0, X: 1.0} for nimg in (24, 40, 64, 80)]
+    assert list(cell_means(due_every_20_in_steps_of_8, X, 20)) == [20, 40, 60, 80]
+
+
+def test_row_of_much_more_than_the_stretch_says_nothing_about_it() -> None:
     assert cell_means(rows(30, 60), X, 20) == {}
     assert mean_over(rows(30, 60), X, 30, 60) == 2
 

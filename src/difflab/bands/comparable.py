@@ -19,7 +19,8 @@ from difflab.bands.row_means import Rows
 from difflab.config.instantiate import build
 
 LEVEL = 0.99
-LR_FACTOR = 1.15  # runs whose learning rates differ by more, at the same image, are not compared
+LR_FACTOR = 1.15  # runs whose learning rates differ by more, at the same image, are not compared,
+LR_SHARE = 0.035  # unless it is by less than this share of the band's highest, as at the end, where rates fall to 0
 
 
 @dataclass(frozen=True)
@@ -97,16 +98,15 @@ def read(found: dict[str, Any], cfg: DictConfig) -> Band:
 
 def comparable_until(band: Band, cfg: DictConfig) -> int:
     """The last of the band's ends by which the learning rate was about that of its seeds; 0: none."""
-    lr_at, last = build(cfg.optim).lr_at, 0
-    for end in band.ends:
-        if not _alike(lr_at(end, cfg.train.total_nimg), lr_at(end, band.total_nimg)):
+    lr_at = build(cfg.optim).lr_at
+    own, theirs = ([lr_at(end, total) for end in band.ends] for total in (cfg.train.total_nimg, band.total_nimg))
+    little = LR_SHARE * max(theirs)
+    last = 0
+    for end, a, b in zip(band.ends, own, theirs, strict=True):
+        if abs(a - b) > max(little, (LR_FACTOR - 1) * min(a, b)):
             break
         last = end
     return last
-
-
-def _alike(a: float, b: float) -> bool:
-    return a == b or (min(a, b) > 0 and max(a, b) <= LR_FACTOR * min(a, b))
 
 
 def _curve(ends: list[int], values: list[list[float]], back: int) -> BandCurve:
