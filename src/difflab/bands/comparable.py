@@ -20,7 +20,7 @@ from difflab.config.instantiate import build
 
 LEVEL = 0.99
 LR_FACTOR = 1.15  # runs whose learning rates differ by more, at the same image, are not compared,
-LR_SHARE = 0.035  # unless it is by less than this share of the band's highest, as at the end, where rates fall to 0
+LR_SHARE = 0.04  # unless it is by less than this share of the band's highest, as at the end, where rates fall to 0
 
 
 @dataclass(frozen=True)
