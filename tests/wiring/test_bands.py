@@ -69,11 +69,11 @@ def without(found: dict[str, Any], seed: int) -> dict[str, Any]:
     return {**found, "seeds": [found["seeds"][i] for i in others], "curves": curves}
 
 
-def run_at(folder: Path, experiment: str, seed: int, *overrides: str) -> Run:
-    """A run directory whose losses are of the seed, without training: rows of 100 images up to 2,400."""
+def run_at(folder: Path, experiment: str, seed: int, *overrides: str, until: int = 2400) -> Run:
+    """A run directory whose losses are of the seed, without training: rows of 100 images."""
     run = Run(folder)
     run.write_config(config(experiment, f"train.seed={seed}", "callbacks.noise_loss.every_nimg=100", *overrides))
-    rows = [{"nimg": nimg, "train/loss": 1.0, LEVEL: nimg + seed} for nimg in range(100, 2401, 100)]
+    rows = [{"nimg": nimg, "train/loss": 1.0, LEVEL: nimg + seed} for nimg in range(100, until + 1, 100)]
     proxy = {"nimg": 1000, "proxy/fd_efficientnet_lite0/n=32/nfe=2": 50.0 + seed, "proxy/kid_x/n=32": -1.0}
     run.metrics.write_text("".join(json.dumps(row) + "\n" for row in [*rows, proxy]))
     return run
@@ -88,7 +88,8 @@ def test_band_belongs_to_its_experiment_as_it_is_shipped(path: Path) -> None:
     assert band.no_figures is None
     assert band.seeds == 3
     assert sum(name.startswith("x0_mse/") for name in band.curves) == 8
-    assert any(name.startswith("proxy/fd_") for name in band.curves)
+    first_proxy = config_of(found).callbacks.evaluation.proxy.every_nimg
+    assert any(name.startswith("proxy/fd_") for name in band.curves) == (max(band.ends) >= first_proxy)
     assert all(low < high for c in band.curves.values() for low, high in zip(c.low, c.high, strict=True))
     assert band.total_nimg == found["total_nimg"]
     assert path.stat().st_size < 60_000
@@ -259,12 +260,12 @@ def test_file_is_made_of_runs(tmp_path: Path) -> None:
 
 
 def test_cells_are_whole_rows_and_as_far_as_the_shortest_run(tmp_path: Path) -> None:
-    runs = [run_at(tmp_path / str(seed), "smoke", seed, "train.total_nimg=6000") for seed in (0, 1)]
-    lines = runs[1].metrics.read_text().splitlines(keepends=True)
-    runs[1].metrics.write_text("".join(lines[:8]))
+    ends = {0: 6000, 1: 3000}  # 30 rows of losses, in 24 cells at most
+    runs = [run_at(tmp_path / str(s), "smoke", s, "train.total_nimg=9000", until=end) for s, end in ends.items()]
     found = band_file.content(runs)
-    assert found["cell_nimg"] == 300  # 60 rows in 24 cells at most
-    assert found["curves"] == {LEVEL: {"nimg": [300, 600], "values": [[200, 201], [500, 501]]}}
+    assert found["cell_nimg"] == 200
+    cells = list(range(200, 3001, 200))
+    assert found["curves"][LEVEL] == {"nimg": cells, "values": [[n - 50, n - 49] for n in cells]}
 
 
 def test_runs_that_differ_in_more_than_the_seed_make_no_band(tmp_path: Path) -> None:

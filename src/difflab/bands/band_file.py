@@ -25,7 +25,7 @@ FIGURES = (
 )  # fmt: skip
 LOSSES = "x0_mse/"
 MEASURED = (LOSSES, "proxy/fd_", "proxy/kid_", "figures/fd_", "figures/kid_")  # low is good in all of them
-CELLS = 24  # of images a run, at most
+CELLS = 24  # at most, of what the seeds have seen
 
 
 def path_of(experiment: str, total_nimg: int) -> Path:
@@ -80,7 +80,7 @@ def content(runs: Sequence[Run]) -> dict[str, Any]:
     configs = [run.read_config() for run in runs]
     _check_alike(runs, configs)
     first, rows = configs[0], [read_metrics(run) for run in runs]
-    cell_nimg = _cell(first)
+    cell_nimg = _cell(first, min(max((row["nimg"] for row in own), default=0) for own in rows))
     return {
         "experiment": first.name,
         "seeds": [cfg.train.seed for cfg in configs],
@@ -123,10 +123,10 @@ def _check_alike(runs: Sequence[Run], configs: Sequence[DictConfig]) -> None:
         raise DifflabError(f"train.seed is {', '.join(map(str, seeds))}: every run of a band has its own")
 
 
-def _cell(cfg: DictConfig) -> int:
+def _cell(cfg: DictConfig, seen: int) -> int:
     """Images a cell: whole rows of the losses."""
-    every, total = cfg.callbacks.noise_loss.every_nimg, cfg.train.total_nimg
-    return int(every) * max(1, -(-int(total) // (CELLS * int(every))))
+    every = int(cfg.callbacks.noise_loss.every_nimg)
+    return every * max(1, -(-seen // (CELLS * every)))
 
 
 def _names(rows: Rows) -> list[str]:
