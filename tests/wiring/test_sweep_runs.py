@@ -27,8 +27,19 @@ TINY = (
 
 def sweep(runs: Path, *words: str) -> "subprocess.Popen[str]":
     command = [sys.executable, "-m", "difflab.cli", "train", "-m", f"runs={runs}", *TINY, *words]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    return subprocess.Popen(
+        command,
+        env=os.environ | {"OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        preexec_fn=hears_ctrl_c,
+    )
+
+
+def hears_ctrl_c() -> None:
+    """Also where these tests run in the background of a shell, which makes its children deaf to it."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 def finished(process: "subprocess.Popen[str]", code: int = 0) -> str:
@@ -104,7 +115,8 @@ def test_sweep_that_is_killed_ends_with_the_same_results(tmp_path: Path, seeds: 
         again = sweep(runs, *words)
         time.sleep(dice.uniform(10, 40))
         again.send_signal(signal.SIGINT)
-        again.communicate(timeout=300)
+        text, _ = again.communicate(timeout=300)
+        assert again.returncode in (1, 130, -signal.SIGINT) or seeds == 2, text  # four jobs may be through by then
 
     text = finished(sweep(runs, *words))
     jobs = jobs_of(runs)
