@@ -11,7 +11,7 @@ from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import UniformT
 from difflab.oracles import empirical
-from difflab.pictures import album, forward, guesses, moments, reverse, schedule, weight
+from difflab.pictures import against, album, forward, guesses, moments, reverse, schedule, weight
 from difflab.pictures.by_heart import by_heart
 from difflab.pictures.canvas import scaling_note, shown
 from difflab.pictures.chain import chain, guess_of_noise, jump
@@ -282,3 +282,11 @@ def test_json_has_null_for_what_is_infinite() -> None:
     assert album.finite({"a": [1, math.inf, {"b": -math.inf}], "c": math.nan, "d": "x"}) == {
         "a": [1, None, {"b": None}], "c": None, "d": "x",
     }  # fmt: skip
+
+
+def test_the_longest_word_of_a_legend_has_room() -> None:
+    line = against.Line(
+        "sampler=dpmpp_2m weights=mmmmmmmm", [against.Point(5.0, 1.0, 0.1), against.Point(9.0, 2.0, 0.1)]
+    )
+    page = against.page([against.Plot("fd_x", False, [line], [])], "nfe", "a", "b")
+    assert (page[:, :, -8:] == 255).all()

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 WIDTH, HEIGHT, GAP = 520, 340, 110
 COLUMNS = 3
-LETTER = 9  # pixels of a letter of the legend, about
+LETTER = 13  # pixels of a wide letter of the legend
 LOG = 5  # from this ratio of the largest to the smallest number on an axis is logarithmic
 FEW = 8  # places that can each have a tick
 # Okabe and Ito's, told apart by everybody; a second round of them is dashed.
