@@ -81,7 +81,7 @@ def anchors(page: Path) -> set[str]:
     return {re.sub(r"[^\w -]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-def test_an_experiment_of_every_file_is_in_the_readme() -> None:
+def test_readme_names_every_experiment() -> None:
     readme = (ROOT / "README.md").read_text()
     experiments = {path.stem for path in (ROOT / "conf" / "experiment").glob("*.yaml")}
     assert {name for name in experiments if f"| `{name}` |" not in readme} == set()
