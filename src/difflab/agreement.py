@@ -2,7 +2,6 @@
 
 import copy
 from collections.abc import Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 
 import torch
@@ -31,13 +30,13 @@ from difflab.scoring.sources import ImagesSource, RunSource, Source
 def main(cfg: DictConfig) -> Path:
     """Print every figure with its protocol and in words, write agreement.json and agreement.png; returns the folder."""
     run, data = find_run(cfg["from"]), data_of(cfg)
+    out = run.output("agreement", cfg.out)
     assert data is not None
     check(cfg, run)
     held_out = chosen(data, cfg.n, cfg.seed)
     seen = Seen.by(extractor(cfg, assemble.device(cfg.trainer)), data, images_bar)
     found = {scale: of_samples(cfg, run, seen, held_out, scale) for scale in cfg.scales}
     real = of_real(seen)
-    out = Path(cfg.out) if cfg.out else run.outputs / "agreement" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
     figures, drawn = [*(figure for one in found.values() for figure in one), *real], curves(found, real)
     said = [str(curve) for curve in drawn]
     write_json(

@@ -72,11 +72,21 @@ def generation(cfg: DictConfig, snapshots: Snapshots = no_snapshots) -> Generati
 
 
 def check_guides(guidance: Guidance, cfg: DictConfig) -> None:
-    """Refuse guidance away from the unconditional guess where there is no other. Raises DifflabError."""
-    if type(guidance) is ClassifierFree and guidance.scale != 1 and not has_condition(cfg):
+    """Refuse guidance away from the unconditional guess where there is no other, or none that was learned.
+
+    Raises DifflabError.
+    """
+    if type(guidance) is not ClassifierFree or guidance.scale == 1:
+        return
+    if not has_condition(cfg):
         raise DifflabError(
             f"guidance=classifier_free with scale={guidance.scale}: the run has no condition to guide by; train with "
             "condition=label, or choose guidance=none"
+        )
+    if cfg.condition.dropout == 0:
+        raise DifflabError(
+            f"guidance=classifier_free with scale={guidance.scale} goes away from the guess without a condition, which "
+            "condition.dropout=0 never trains: train with condition.dropout=0.1, or choose guidance=none"
         )
 
 

@@ -1,7 +1,7 @@
-"""difflab edit: use a run on a picture: fill, extend, vary, invert, interpolate, upscale, colorize."""
+"""difflab edit: use a run on a picture: fill, extend, vary, invert, interpolate, upscale, colorize, reword."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,14 @@ from omegaconf import DictConfig
 from torch import Tensor
 
 from difflab import assemble
-from difflab.conditions.asked import Asked, asked_for
+from difflab.conditions.asked import Asked, InTurn, asked_for
+from difflab.conditions.base import Condition
 from difflab.config.instantiate import build
 from difflab.denoiser import Denoise, Denoiser
 from difflab.errors import DifflabError
 from difflab.files import file_digest, write_json
 from difflab.generation import Generation
+from difflab.guidance import ClassifierFree
 from difflab.latents.opened import codec_of
 from difflab.latents.settings import refuse_latents
 from difflab.picture_files import PictureFile, read_mask
@@ -39,25 +41,25 @@ def main(cfg: DictConfig) -> Path:
     Everything is checked and made before anything is written.
     """
     task, run, files = build(cfg.task), find_run(cfg["from"]), named_files(cfg)
-    n, device = _count(task, cfg.n), assemble.device(cfg.trainer)
+    out, n, device = run.new_output("edited", cfg.out), _count(task, cfg.n), assemble.device(cfg.trainer)
     own = run.read_config()
     if task.of_pixels:
-        refuse_latents(own, f"task={type(task).__name__.lower()} knows what is measured of pixels")
+        refuse_latents(own, f"task={_name(task)} knows what is measured of pixels")
     denoiser, checkpoint = load_denoiser(run, cfg.weights)
-    asked = asked_for(cfg, own, denoiser.condition, WORDS) if any(cfg[key] is not None for key in WORDS) else None
-    plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device)).asking(asked)
-    plain = plain.decoding(codec_of(run))
+    asked = _asked(cfg, own, denoiser.condition, task, n)
+    plain = _plain(cfg, own, run, asked, device)
     given = read_inputs(task, own.data.shape, files, cfg)
     if isinstance(task, Reword):
         given = given._replace(under=told_before(task, denoiser.to(device), asked, device))
     edit = task(plain, given)
     way, results = made(edit, denoiser.to(device), cfg, n, device)
-    about = _protocol(cfg, run, checkpoint["nimg"], edit.generation, denoiser.learns_variance) | {
+    counted = edit.generation if given.under is None else replace(edit.generation, start=None)  # see Reword
+    about = _protocol(cfg, run, checkpoint["nimg"], counted, denoiser.learns_variance) | {
         "n": len(results),
+        **({} if asked is None else {"words": asked(cfg.seed, range(len(results))).words}),
         "inputs": {name: {"path": file.name, "sha256": file_digest(file.path)} for name, file in files.items()},
         "figures": task.figures(given, results),
     }
-    out = Path(cfg.out) if cfg.out is not None else run.outputs / "edited" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
     beside = {**edit.beside, task.begins_as: way[0][0]} if task.begins_as is not None else edit.beside
     frames = [*results.split(1)] if task.is_a_film else way
     write(out, about, edited.sheet(*_words(about), beside, results), results, frames)
@@ -65,6 +67,32 @@ def main(cfg: DictConfig) -> Path:
         print(f"{name}: {value:.4g}")
     print(f"edited: {out}")
     return out
+
+
+def _asked(cfg: DictConfig, own: DictConfig, condition: Condition, task: Task, n: int) -> Asked | None:
+    """What the n results are to be; None where nothing is said.
+
+    Raises DifflabError for words that the run does not know, and for more of them than results to be made for them.
+    """
+    if all(cfg[key] is None for key in WORDS):
+        return None
+    asked = asked_for(cfg, own, condition, WORDS)
+    room = 1 if task.is_a_film else n  # a film of one thing
+    if isinstance(asked, InTurn) and len(asked.rows) > room:
+        raise DifflabError(
+            f"{asked.name}: these are {len(asked.rows)} things to make, and task={_name(task)} makes {room}; name no "
+            "more, or set n where the task takes it"
+        )
+    return asked
+
+
+def _plain(cfg: DictConfig, own: DictConfig, run: Run, asked: Asked | None, device: torch.device) -> Generation:
+    """The run's generation, before the task."""
+    cfg = cfg.copy()
+    if asked is None and type(build(cfg.guidance)) is ClassifierFree:
+        cfg.guidance = {"_target_": "difflab.guidance.NoGuidance"}  # without words both of its guesses are one
+    plain = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device))
+    return plain.asking(asked).decoding(codec_of(run))
 
 
 def write(
@@ -92,7 +120,7 @@ def read_inputs(task: Task, shape: Sequence[int], files: dict[str, PictureFile],
 
     Raises DifflabError for one that is missing, of no use to the task, or does not fit.
     """
-    name, takes = type(task).__name__.lower(), [*task.needs, *task.may_have]
+    name, takes = _name(task), [*task.needs, *task.may_have]
     for key in NAMES:
         if key in task.needs and key not in files:
             raise DifflabError(f"task={name} needs {key}=: name a PNG or JPEG file")
@@ -111,8 +139,16 @@ def told_before(task: Reword, denoiser: Denoiser, asked: Asked | None, device: t
     """The denoiser on the words for what the picture shows. Raises DifflabError where no other words are asked for."""
     if asked is None:
         raise DifflabError("task=reword needs prompt= or label=: say what the picture is to become")
+    try:
+        source = denoiser.condition.ask([task.source])
+    except DifflabError as error:
+        raise DifflabError(f"task.source={task.source} is not what the run can be told: {error}") from error
     with torch.no_grad():
-        return denoiser.given(denoiser.condition.ask([task.source]).to(device))
+        return denoiser.given(source.to(device))
+
+
+def _name(task: Task) -> str:
+    return type(task).__name__.lower()
 
 
 def _count(task: Task, n: Any) -> int:

@@ -18,6 +18,7 @@ class BusyError(DifflabError):
 
 
 def near(word: str, known: Iterable[str]) -> str:
-    """', did you mean X?' or nothing."""
-    close = difflib.get_close_matches(word, list(known), n=1, cutoff=0.6)
-    return f", did you mean '{close[0]}'?" if close else ""
+    """', did you mean X?' or nothing, whatever the case of the letters."""
+    as_known = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(word.lower(), as_known, n=1, cutoff=0.6)
+    return f", did you mean '{as_known[close[0]]}'?" if close else ""

@@ -1,7 +1,6 @@
 """difflab evaluate: the figures of any pictures against any reference; or a reference alone."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from difflab.errors import DifflabError
 from difflab.files import cache_dir, write_json
 from difflab.metrics.protocol import Figure, lines
 from difflab.metrics.suite import Suite, check_enough
-from difflab.runs.directory import user_path
+from difflab.runs.directory import now, user_path
 from difflab.runs.result import environment
 from difflab.scoring import comparison
 from difflab.scoring.inspect_reference import inspect
@@ -118,7 +117,7 @@ def has_floor(cfg: DictConfig) -> bool:
 def _write(cfg: DictConfig, source: Source, figures: Sequence[Figure]) -> Path:
     folder = source.run.outputs / "evaluations" if isinstance(source, RunSource) else Path("outputs/evaluate")
     stem = "" if isinstance(source, RunSource) else f"{source.name}-"
-    out = Path(cfg.out) if cfg.out else folder / f"{stem}{datetime.now():%Y%m%d-%H%M%S-%f}.json"
+    out = Path(cfg.out) if cfg.out else folder / f"{stem}{now()}.json"
     write_json(out, {"figures": [figure.to_json() for figure in figures], **environment()})
     return out
 

@@ -17,7 +17,7 @@ from difflab.latents.codec import Codec
 from difflab.pixels import to_model, to_uint8
 from difflab.progress import images_bar
 from difflab.rng import SampleNoise
-from difflab.samplers import Sampler, Step, pure_noise, run
+from difflab.samplers import Sampler, Step, is_adaptive, pure_noise, run
 
 Start = Callable[[Denoise, SampleNoise, Tensor], Tensor]
 """(denoise, noise, like) -> the state at the grid's first node, in the shape, dtype and device of `like`."""
@@ -108,6 +108,8 @@ class Generation:
         self, denoise: Denoise, seed: int, indices: Sequence[int], device: torch.device | str
     ) -> tuple[Pictures, Iterator[Step]]:
         """The state at the first node, and the steps from there."""
+        if is_adaptive(self.sampler) and len(indices) > 1:  # its steps are a picture's own, and so is what it is asked
+            return _side_by_side([self._begun(denoise, seed, [i], device) for i in indices])
         noise = SampleNoise(seed, indices)
         like = torch.zeros(len(indices), *self.shape, device=device)
         given = None if self.asked is None else self.asked(seed, indices).to(device)
@@ -160,6 +162,12 @@ class Generation:
                 yield self.finish(self.decoded(x)).cpu()
             elif i in shown:
                 yield to_uint8(self.decoded(x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i]))).cpu()
+
+
+def _side_by_side(alone: Sequence[tuple[Pictures, Iterator[Step]]]) -> tuple[Pictures, Iterator[Step]]:
+    """Pictures that are made one by one, as a batch."""
+    starts, ways = zip(*alone, strict=True)
+    return torch.cat(starts), (Step(*map(torch.cat, zip(*each, strict=True))) for each in zip(*ways, strict=True))
 
 
 @dataclass

@@ -3,7 +3,6 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +71,7 @@ def main(cfg: DictConfig) -> Path:
         if method in cfg.method:
             found.append({"vlb": variational, "ode": probability_flow}[method](cfg, subject))
             print(found[-1].figure, found[-1].note, sep="\n")
-    out = _folder(cfg)
+    out = find_run(cfg["from"]).output("likelihood", cfg.out)
     pictures = {"split": cfg.split, "indices": list(subject.indices)}
     details = {f.figure.name: f.details for f in found}
     for table in (f.table for f in found if f.table is not None):
@@ -92,11 +91,6 @@ def check(cfg: DictConfig) -> None:
         raise DifflabError(f"method={list(cfg.method)}: name vlb, ode or both, as in method=[vlb]")
     if cfg.n < 1:
         raise DifflabError(f"n={cfg.n}: it is a whole number, 1 or more")
-
-
-def _folder(cfg: DictConfig) -> Path:
-    run = find_run(cfg["from"])
-    return Path(cfg.out) if cfg.out is not None else run.outputs / "likelihood" / f"{datetime.now():%Y%m%d-%H%M%S-%f}"
 
 
 def _subject(cfg: DictConfig) -> Subject:

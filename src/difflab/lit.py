@@ -122,7 +122,8 @@ class Diffusion(ByImages):
     def _given(self, batch: dict[str, Any]) -> Given:
         """The condition of each picture, dropped of a share of them."""
         condition = self.denoiser.condition
-        return condition.of_batch(batch).dropped(condition.dropout, generator(self.seed, "condition", *self.place))
+        given = condition.of_batch(batch).to(batch["x0"].device)  # captions are read on the processor
+        return given.dropped(condition.dropout, generator(self.seed, "condition", *self.place))
 
     def _observe(self, loss: Loss) -> None:
         """Show the losses of all devices to the density of times, so that they agree on it."""

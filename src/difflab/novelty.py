@@ -1,7 +1,6 @@
 """difflab novelty: is it new? Samples beside the training pictures nearest to them."""
 
 from collections.abc import Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +21,7 @@ from difflab.metrics.spaces import FeatureSpace, PixelSpace, Space
 from difflab.pictures.neighbours import Part, draw, nearest_and_median
 from difflab.pixels import save_png
 from difflab.progress import images_bar
+from difflab.runs.directory import now
 from difflab.runs.result import environment
 from difflab.scoring.picture_sets import PictureSet
 from difflab.scoring.score import extractor
@@ -39,7 +39,7 @@ def main(cfg: DictConfig) -> Path:
     samples = pictures(source, n, "samples")
     real = pictures(held_out, min(cfg.held_out, len(data.val)), "held-out pictures")
     judged = [judge(space, samples, real, data.train, data.flip, 0, images_bar) for space in spaces(cfg, data, device)]
-    out = Path(cfg.out) if cfg.out else folder(source)
+    out = folder(source, cfg.out)
     save_png(out / "novelty.png", page(cfg, source, data, judged, samples, real))
     write_json(out / "novelty.json", report(cfg, source, held_out, data, judged))
     print(f"{n:,} samples of {source.name} among {_training(data)}")
@@ -140,13 +140,10 @@ def name_of(source: Source, i: int) -> str:
     return Path(source.shelf.label(source.order[i])).name if isinstance(source, PictureSet) else f"sample {i}"
 
 
-def folder(source: Source) -> Path:
-    time = f"{datetime.now():%Y%m%d-%H%M%S-%f}"
-    return (
-        source.run.outputs / "novelty" / time
-        if isinstance(source, RunSource)
-        else Path(f"outputs/novelty/{source.name}-{time}")
-    )
+def folder(source: Source, out: str | None) -> Path:
+    if isinstance(source, RunSource):
+        return source.run.output("novelty", out)
+    return Path(out or f"outputs/novelty/{source.name}-{now()}")
 
 
 def _training(data: ImageData) -> str:

@@ -44,8 +44,11 @@ class PictureFile:
             with Image.open(self.path) as picture:
                 return ImageOps.exif_transpose(picture)
         except BROKEN as error:
-            reason = getattr(error, "strerror", None) or " ".join(str(error).split())
-            raise DifflabError(f"{self.said} can't be read as a picture ({reason}): name a PNG or JPEG file") from error
+            raise self._broken(error) from error
+
+    def _broken(self, error: Exception) -> DifflabError:
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split())
+        return DifflabError(f"{self.said} can't be read as a picture ({reason}): name a PNG or JPEG file")
 
     def read(
         self, shape: tuple[int, int | None, int | None], resize: str | None, convert: bool
@@ -64,7 +67,10 @@ class PictureFile:
                 f"{self.said} is {picture.width}x{picture.height} pixels, and the task takes {width}x{height}: set "
                 "resize=crop (or pad, squash), or name another picture"
             )
-        return Decoder((channels, height, width), resize or "crop")(picture)
+        try:
+            return Decoder((channels, height, width), resize or "crop")(picture)
+        except BROKEN as error:
+            raise self._broken(error) from error
 
     def _check_mode(self, picture: Image.Image, channels: int) -> None:
         if _is_transparent(picture):

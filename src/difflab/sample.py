@@ -1,24 +1,23 @@
 """difflab sample: pictures from a run."""
 
 from collections.abc import Iterator
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, ListConfig
 from torch import Tensor
 
 from difflab import assemble
-from difflab.conditions.asked import asked_for
+from difflab.conditions.asked import Asked, asked_for
 from difflab.conditions.base import Condition, Given
 from difflab.errors import DifflabError
-from difflab.files import write_json
+from difflab.files import file_digest, write_json
 from difflab.latents.opened import codec_of
 from difflab.pictures.album import finite
 from difflab.pictures.labelled import labelled_grid
 from difflab.pixels import grid, save_png
-from difflab.runs.directory import find_run
+from difflab.runs.directory import find_run, user_path
 from difflab.runs.weights import load_denoiser, snapshots_of
 from difflab.scoring.sources import cut
 
@@ -26,14 +25,12 @@ GRID_PICTURES = 256  # in grid.png; the rest is in single files
 
 
 def main(cfg: DictConfig) -> Path:
-    """Write 000000.png ..., grid.png and samples.json; prints and returns the folder."""
+    """Write 000000.png ..., words.txt (what each was asked to be), grid.png and samples.json; prints and returns the
+    folder."""
     if cfg.n < 1:
         raise DifflabError(f"n={cfg.n}: sample makes 1 picture or more")
-    run = find_run(cfg["from"])
-    out = (
-        Path(cfg.out) if cfg.out is not None else run.outputs / "sampled" / datetime.now().strftime("%Y%m%d-%H%M%S-%f")
-    )
-    device = assemble.device(cfg.trainer)
+    run, device = find_run(cfg["from"]), assemble.device(cfg.trainer)
+    out = run.new_output("sampled", cfg.out)
     own, (denoiser, checkpoint) = run.read_config(), load_denoiser(run, cfg.weights)
     asked = asked_for(cfg, own, denoiser.condition)
     generation = assemble.generation(assemble.with_sampler(own, cfg), snapshots_of(run, device))
@@ -43,7 +40,7 @@ def main(cfg: DictConfig) -> Path:
     page, made_for = grid(first, scale=2), dict[str, Any]()
     if asked is not None:
         page, made_for = _made_for(denoiser.condition, asked(cfg.seed, range(len(first))), first)
-        made_for["words"] = [word for few in cut(range(cfg.n), cfg.batch) for word in asked(cfg.seed, few).words]
+        _save_words(asked, cfg, out)
     save_png(out / "grid.png", page)
     write_json(out / "samples.json", {
         "n": cfg.n,
@@ -52,6 +49,7 @@ def main(cfg: DictConfig) -> Path:
         "nimg": checkpoint["nimg"],
         "weights": cfg.weights,
         **generation.protocol,
+        **_inputs(cfg.image),
         **made_for,
     })  # fmt: skip
     print(f"samples: {out}")
@@ -62,8 +60,16 @@ def _made_for(condition: Condition, rows: Given, first: Tensor) -> tuple[Tensor,
     """The grid of the first pictures with what each was made for, and how well they keep it."""
     kept = condition.kept(rows, first)
     for name, value in kept.items():
-        print(f"{name}: {value:.4g}")
-    return labelled_grid(condition.beside(rows, first), rows.words), finite(kept)
+        print(f"{name}: {value:.4g} of {len(first)} pictures")
+    counted = {f"{name}_n": len(first) for name in kept}
+    return labelled_grid(condition.beside(rows, first), rows.words), {**finite(kept), **counted}
+
+
+def _inputs(image: Any) -> dict[str, Any]:
+    """The pictures that were given, which samples.json names by their content."""
+    names = image if isinstance(image, ListConfig) else [image]
+    paths = [user_path(str(name)) for name in names if name]
+    return {"inputs": [{"path": str(path), "sha256": file_digest(path)} for path in paths]} if paths else {}
 
 
 def _save(batches: Iterator[Tensor], out: Path) -> Iterator[Tensor]:
@@ -75,3 +81,10 @@ def _save(batches: Iterator[Tensor], out: Path) -> Iterator[Tensor]:
         if done < GRID_PICTURES:
             yield images[: GRID_PICTURES - done]
         done += len(images)
+
+
+def _save_words(asked: Asked, cfg: DictConfig, out: Path) -> None:
+    """A line a picture, empty where nothing was asked."""
+    with (out / "words.txt").open("w", encoding="utf-8") as file:
+        for few in cut(range(cfg.n), cfg.batch):
+            file.writelines(" ".join(words.split()) + "\n" for words in asked(cfg.seed, few).words)

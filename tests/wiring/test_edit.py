@@ -1,6 +1,7 @@
 """`difflab edit` on a run: every task writes what it says, and on bad input one line and nothing else."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -34,11 +35,11 @@ GIVEN: dict[str, tuple[list[str], int, int]] = {
 
 @pytest.fixture(scope="module")
 def colour(tmp_path_factory: pytest.TempPathFactory) -> Run:
-    """A run in colour and of labels, of one step of training."""
+    """A run in colour and of labels, trained for long enough to hear them."""
     return train(
-        tmp_path_factory.mktemp("runs"), "condition=label", "guidance=classifier_free", "data=emoji",
-        "data.shape=[3,16,16]", "logger=none", "metrics=none", "callbacks.samples.n=1",
-        "train.total_nimg=64", "callbacks.samples.every_nimg=null",
+        tmp_path_factory.mktemp("runs"), "condition=label", "guidance=classifier_free", "data=emoji", "net=unet_tiny",
+        "data.shape=[3,16,16]", "logger=none", "metrics=none", "callbacks.samples.n=1", "optim.warmup_nimg=0",
+        "train.total_nimg=512", "callbacks.samples.every_nimg=null",
     )  # fmt: skip
 
 
@@ -63,7 +64,8 @@ def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def edit(run: Run, *overrides: str) -> dict[str, Any]:
-    """edit.json of an edit into out/."""
+    """edit.json of an edit into out/, which is emptied first."""
+    shutil.rmtree("out", ignore_errors=True)
     assert main(["edit", f"from={run.path}", "out=out", *overrides]) == 0
     about: dict[str, Any] = json.loads(Path("out/edit.json").read_text())
     return about
@@ -121,19 +123,51 @@ def test_strength_0_returns_the_picture_and_strength_1_is_a_sample(smoke: Run, d
 
 def test_results_are_what_is_asked_for(colour: Run, desk: Path) -> None:
     """At strength 1 they are the samples of the label, to the bit."""
-    label, name = "label=1", colour.read_config().data.classes[1]
-    assert edit(colour, "task=img2img", "image=rgb.png", "strength=1", "n=2", label)["condition"] == name
-    assert main(["sample", f"from={colour.path}", "out=sampled", "n=2", label]) == 0
-    for i in range(2):
-        assert np.array_equal(picture(f"out/00000{i}.png"), picture(f"sampled/00000{i}.png"))
-    edit(colour, "task=invert", "image=rgb.png", "grid.steps=10", label)
-    assert edit(colour, "task=inpaint", "image=rgb.png", "mask=mask.png")["n"] == 1
+    classes, words = colour.read_config().data.classes, "label=[1,2]"
+    about = edit(colour, "task=img2img", "image=rgb.png", "strength=1", "n=3", words)
+    assert about["words"] == [classes[1], classes[2], classes[1]]
+    assert main(["sample", f"from={colour.path}", "out=sampled", "n=3", words]) == 0
+    made = [picture(f"out/00000{i}.png") for i in range(3)]
+    for i in range(3):
+        assert np.array_equal(made[i], picture(f"sampled/00000{i}.png"))
+    edit(colour, "task=img2img", "image=rgb.png", "strength=1", "n=3", "label=1")
+    assert np.array_equal(made[0], picture("out/000000.png")) and not np.array_equal(made[1], picture("out/000001.png"))
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["task=img2img", "image=rgb.png", "label=[1,2]"], ["these are 2 things to make", "makes 1", "set n"]),
+        (["task=interpolate", "sampler=heun", "label=[1,2]"], ["these are 2 things", "task=interpolate"]),
+        (["task=reword", "image=rgb.png", "label=1", "source=flgs"], ["task.source=flgs", "did you mean 'Flags'?"]),
+    ],
+    ids=lambda x: x[0],
+)
+def test_words_without_a_result_of_their_own_are_refused(
+    words: list[str], said: list[str], colour: Run, desk: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["edit", f"from={colour.path}", "out=out", *words]) == 1
+    error = capsys.readouterr().err
+    assert all(word in error for word in said), error
+    assert not (desk / "out").exists()
+
+
+def test_an_edit_without_words_is_not_guided_by_them(colour: Run, desk: Path) -> None:
+    """Away from the same guess, at twice the cost."""
+    task = ("task=img2img", "image=rgb.png", "strength=1", "sampler=ddim", "grid.steps=4")
+    about, told = edit(colour, *task), edit(colour, *task, "label=1")
+    assert (about["guidance"], about["nfe"]) == ("NoGuidance()", 4)
+    assert told["guidance"].startswith("ClassifierFree(") and told["nfe"] == 8
 
 
 def test_the_same_words_give_the_picture_back(colour: Run, desk: Path) -> None:
     words = ("label=1", f"source='{colour.read_config().data.classes[1]}'", "guidance=none")
-    edit(colour, "task=reword", "image=rgb.png", "sampler=heun", "grid=karras", "grid.steps=20", *words)
+    way = ("task=reword", "image=rgb.png", "sampler=heun", "grid=karras", "grid.steps=60")
+    about = edit(colour, *way, *words)
+    assert about["nfe"] == 119  # of the way down
     assert np.abs(picture("out/000000.png").astype(float) - picture("rgb.png")).mean() < 1
+    edit(colour, *way, "label=2", *words[1:])
+    assert np.abs(picture("out/000000.png").astype(float) - picture("rgb.png")).mean() > 1
 
 
 def test_inverted_picture_comes_back(smoke: Run, desk: Path) -> None:

@@ -23,8 +23,9 @@ def labelled(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def sample(run: Run, out: Path, *overrides: str) -> dict[str, object]:
     assert main(["sample", f"from={run.path}", f"out={out}", "n=4", *overrides]) == 0
+    words = (out / "words.txt").read_text().split("\n")[:-1]
     about: dict[str, object] = json.loads((out / "samples.json").read_text())
-    return about
+    return about | {"words": words}
 
 
 def pixels(out: Path) -> list[bytes]:
@@ -80,6 +81,25 @@ def test_labels_and_guidance_make_a_difference_and_scale_1_none(labelled: Run, t
     assert len({tuple(made[name]) for name in ("coat", "bag", "more", "one")}) == 4
 
 
+def test_the_adaptive_sampler_makes_each_picture_for_its_own_words(labelled: Run, tmp_path: Path) -> None:
+    adaptive = ("sampler=adaptive", "sampler.rtol=0.1", "sampler.atol=0.1")
+    sample(labelled, tmp_path / "both", "label=[coat,bag]", *adaptive)
+    sample(labelled, tmp_path / "bag", "label=bag", *adaptive)
+    both, bag = (pixels(tmp_path / name) for name in ("both", "bag"))
+    assert both[1::2] == bag[1::2] and both[0] != bag[0]
+
+
+def test_guidance_away_from_a_guess_that_was_never_trained_is_refused(tmp_path: Path, capsys: Capture) -> None:
+    words = (
+        "experiment=smoke",
+        f"runs={tmp_path}",
+        "condition=label",
+        "condition.dropout=0",
+        "guidance=classifier_free",
+    )
+    assert "which condition.dropout=0 never trains" in refusal(capsys, "train", *words)
+
+
 def test_without_words_samples_are_conditioned_as_the_data(labelled: Run, tmp_path: Path) -> None:
     about = sample(labelled, tmp_path)
     assert str(about["condition"]).startswith("drawn from fashion_mini/train")
@@ -99,6 +119,9 @@ def test_evaluation_draws_conditions_too(labelled: Run, tmp_path: Path) -> None:
         (["label=caot"], ["label=caot is no class of this run", "did you mean 'coat'?"]),
         (["prompt=a coat"], ["prompt=a coat", "not asked by prompt=, but by label="]),
         (["label=coat", "prompts=x.txt"], ["label and prompts both say what to make"]),
+        (["label=[]"], ["label=[]", "one thing or more"]),
+        (["label=CAOT"], ["did you mean 'coat'?"]),
+        (["prompts=5"], ["prompts=5", "not asked by prompts="]),
         (["prompts=/nowhere.txt"], ["prompts=/nowhere.txt", "not asked by prompts=, but by label="]),
     ],
 )

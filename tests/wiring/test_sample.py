@@ -31,6 +31,23 @@ def test_folder_holds_pictures_grid_and_protocol(smoke: Run, tmp_path: Path) -> 
     assert (protocol["n"], protocol["seed"], protocol["nfe"], protocol["nimg"]) == (5, 0, 5, 2048)
 
 
+def test_a_folder_in_use_is_left_alone(smoke: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "notes.txt").write_text("mine")
+    assert main(["sample", f"from={smoke.path}", f"out={tmp_path}", "n=1"]) == 1
+    assert f"out={tmp_path} holds something already" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["notes.txt"]
+
+
+def test_a_folder_may_be_called_a_number_or_lie_at_home(
+    smoke: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    for out, there in (("1", "1"), ("~/made", "home/made")):
+        assert main(["sample", f"from={smoke.path}", f"out={out}", "n=1"]) == 0
+        assert (tmp_path / there / "000000.png").exists()
+
+
 def test_seeds_and_weights_make_a_difference(smoke: Run, tmp_path: Path) -> None:
     first = sample(smoke, tmp_path / "a", "n=4")
     assert np.array_equal(first, sample(smoke, tmp_path / "b", "n=4"))

@@ -29,13 +29,16 @@ def text_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
 
 def sample(run: Run, out: Path, *overrides: str) -> dict[str, Any]:
     assert main(["sample", f"from={run.path}", f"out={out}", "n=3", *overrides]) == 0
+    words = (out / "words.txt").read_text().split("\n")[:-1]
     about: dict[str, Any] = json.loads((out / "samples.json").read_text())
-    return about
+    return about | {"words": words}
 
 
 def test_a_prompt_is_all_that_follows(text_run: Run, tmp_path: Path) -> None:
-    about = sample(text_run, tmp_path, 'prompt=crying cat, noto style: a "unicorn" in {it}?')
-    assert about["words"] == ['crying cat, noto style: a "unicorn" in {it}?'] * 3
+    prompt = 'crying cat, noto style: a "unicorn" in {it} for $5 or $_$?'
+    about = sample(text_run, tmp_path, f"prompt={prompt}")
+    assert about["words"] == [prompt] * 3
+    assert (tmp_path / "grid.png").exists()
 
 
 def test_prompts_in_turn_from_a_list_or_a_file(text_run: Run, tmp_path: Path) -> None:
@@ -66,6 +69,7 @@ def test_words_that_a_run_cannot_read_are_refused(text_run: Run, tmp_path: Path,
 def test_text_without_captions_is_refused(tmp_path: Path, capsys: Capture) -> None:
     arguments = ("experiment=smoke", "condition=text_learned", "logger=none", "metrics=none", f"runs={tmp_path}")
     assert "needs captions" in refusal(capsys, "train", *arguments)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_figures_at_every_scale_and_of_real_pictures(text_run: Run, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from PIL import Image
 
 from difflab.cli import main
 from difflab.data.images import average
+from difflab.files import file_digest
 from difflab.runs.directory import Run
 from tests.conftest import train
 from tests.wiring.test_errors import Capture, refusal
@@ -36,8 +37,9 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def sample(run: Run, out: Path, *overrides: str) -> dict[str, object]:
     assert main(["sample", f"from={run.path}", f"out={out}", "n=4", *overrides]) == 0
+    words = (out / "words.txt").read_text().split("\n")[:-1]
     about: dict[str, object] = json.loads((out / "samples.json").read_text())
-    return about
+    return about | {"words": words}
 
 
 def pixels(out: Path) -> list[np.ndarray]:
@@ -54,6 +56,8 @@ def test_a_file_is_enlarged_whether_full_or_low(enlarging: Run, files: list[Path
     assert np.array_equal(a[::2], c[::2]) and not np.array_equal(a[1], c[1])
     assert about["condition"] == "full.png" and about["words"] == ["full.png"] * 4
     assert 0 < float(about["low_resolution_psnr"]) < 60  # type: ignore[arg-type]
+    assert about["low_resolution_psnr_n"] == 4
+    assert about["inputs"] == [{"path": str(full), "sha256": file_digest(full)}]
 
 
 def test_without_a_file_training_pictures_are_enlarged_side_by_side(enlarging: Run, tmp_path: Path) -> None:

@@ -107,10 +107,12 @@ def asked_for(cfg: DictConfig, own: DictConfig, condition: Condition, keys: Sequ
     ((key, value),) = given.items()
     if condition.asked_by not in (None, key.removesuffix("s")):
         raise DifflabError(f"{key}={value}: this run is not asked by {key}=, but by {condition.asked_by}=")
-    return InTurn(condition.ask(_lines(value) if key == "prompts" else _listed(value)))
+    return InTurn(condition.ask(_lines(str(value)) if key == "prompts" else _listed(key, value)))
 
 
-def _listed(value: Any) -> list[str]:
+def _listed(key: str, value: Any) -> list[str]:
+    if isinstance(value, ListConfig) and not value:
+        raise DifflabError(f"{key}=[]: say one thing or more to make, or leave it out")
     return [str(word) for word in (value if isinstance(value, ListConfig) else [value])]
 
 

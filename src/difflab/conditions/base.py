@@ -87,7 +87,10 @@ class Condition(nn.Module, ABC):
         """What a user asks for, a row each; "" is no condition. Raises DifflabError for what it does not know."""
 
     def prepare(self, captions: Sequence[str]) -> None:
-        """Be ready for these captions, all that training may read."""
+        """Be ready for these captions, all that training may read.
+
+        Raises DifflabError where there are none and it needs some.
+        """
 
     @abstractmethod
     def null(self, n: int) -> Given:

@@ -29,6 +29,7 @@ class TextFrozen(Text):
         self.whole = nn.Parameter(torch.randn(self.widths.tokens))
 
     def prepare(self, captions: Sequence[str]) -> None:
+        super().prepare(captions)
         self.encoded.prepare(captions, images_bar)
 
     def read(self, captions: Sequence[str]) -> Float[Tensor, "b n e"]:

@@ -13,6 +13,13 @@ from difflab.conditions.ngrams import words_of
 from difflab.errors import DifflabError
 
 
+def _no_captions() -> DifflabError:
+    return DifflabError(
+        "a condition on text needs captions, which the pictures have not: choose a data set with "
+        "data.captions=true, such as data=emoji, or another condition"
+    )
+
+
 class Text(Condition):
     """A caption without a letter or a digit is no condition; so is an empty prompt."""
 
@@ -22,12 +29,13 @@ class Text(Condition):
     def read(self, captions: Sequence[str]) -> Shaped[Tensor, "b ..."]:
         """What `forward` is given of each caption; a function of the caption alone."""
 
+    def prepare(self, captions: Sequence[str]) -> None:
+        if not captions:
+            raise _no_captions()
+
     def of_batch(self, batch: Mapping[str, Any]) -> Given:
         if "caption" not in batch:
-            raise DifflabError(
-                "a condition on text needs captions, which the pictures have not: choose a data set with "
-                "data.captions=true, such as data=emoji, or another condition"
-            )
+            raise _no_captions()
         return self._given(batch["caption"])
 
     def ask(self, words: Sequence[str]) -> Given:

@@ -15,6 +15,7 @@ from difflab.config.wording import check_form, check_types, readable
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.latents.settings import settle
+from difflab.runs.directory import user_path
 
 NEED_A_RUN = ("sample", "edit", "likelihood", "agreement")
 MAY_HAVE_A_RUN = ("explain",)
@@ -45,6 +46,8 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     cfg = _named_options(verb, overrides, copy.deepcopy(_hydra_compose(verb, overrides)))
     check_types(_hydra_compose(verb, [o for o in overrides if is_group(o)]), cfg)
     validate(cfg)
+    if cfg.get("out") is not None:  # a folder may be called 1, or ~/pictures
+        cfg.out = str(user_path(str(cfg.out)))
     if verb == "train":
         one_budget(given, cfg)
         settle(cfg)

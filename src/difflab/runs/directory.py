@@ -77,6 +77,17 @@ class Run:
         ships = self.path.resolve().is_relative_to(embedded_dir())
         return Path("outputs") / self.path.name if ships else self.path
 
+    def output(self, kind: str, out: str | None) -> Path:
+        """The folder that a command names by out=; where it names none, one of its own: <outputs>/<kind>/<time>."""
+        return self.outputs / kind / now() if out is None else Path(out)
+
+    def new_output(self, kind: str, out: str | None) -> Path:
+        """The same for files whose number varies. Raises DifflabError for a folder that holds something."""
+        folder = self.output(kind, out)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise DifflabError(f"out={folder} holds something already: name an empty folder, or remove it")
+        return folder
+
     @property
     def sampler(self) -> Path:
         return self.path / "sampler.yaml"
@@ -100,7 +111,12 @@ class Run:
 
 def new_run(root: Path, experiment: str) -> Run:
     """The name of a fresh directory, runs/<experiment>/<YYYYmmdd-HHMMSS-ffffff>; nothing is made yet."""
-    return Run(root / experiment / datetime.now().strftime("%Y%m%d-%H%M%S-%f"))
+    return Run(root / experiment / now())
+
+
+def now() -> str:
+    """The name of what is made now, to a microsecond."""
+    return f"{datetime.now():%Y%m%d-%H%M%S-%f}"
 
 
 def find_run(name: str, key: str = "from") -> Run:

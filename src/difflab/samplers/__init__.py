@@ -5,7 +5,7 @@ as a callable (see rng.SampleNoise), and a deterministic sampler never draws. Pu
 function with other numbers are files of conf/sampler/, such as Euler's.
 """
 
-from difflab.samplers.adaptive import adaptive
+from difflab.samplers.adaptive import adaptive, is_adaptive
 from difflab.samplers.ancestral import ddpm
 from difflab.samplers.base import Noise, Sampler, Step, ddim_step, diffuse, euler, last, pure_noise, run
 from difflab.samplers.multistep import deis, dpmpp_2m, dpmpp_3m, dpmpp_sde, unipc
@@ -26,6 +26,7 @@ __all__ = [
     "dpmpp_sde",
     "euler",
     "heun",
+    "is_adaptive",
     "last",
     "pure_noise",
     "run",

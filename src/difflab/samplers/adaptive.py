@@ -9,7 +9,7 @@ from torch import Tensor
 from difflab.denoiser import Denoise, Pictures
 from difflab.errors import DifflabError
 from difflab.grids import Nodes
-from difflab.samplers.base import Noise, Step, euler
+from difflab.samplers.base import Noise, Sampler, Step, euler
 
 
 def adaptive(
@@ -35,6 +35,11 @@ def adaptive(
         else:
             x0 = denoise(x, *levels[:2])
             yield Step(euler(x, x0, *levels), x0)
+
+
+def is_adaptive(sampler: Sampler) -> bool:
+    """Whether it is this one, with any tolerance."""
+    return getattr(sampler, "func", sampler) is adaptive
 
 
 def _solved_alone(
