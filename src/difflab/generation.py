@@ -164,7 +164,7 @@ class Generation:
                 yield to_uint8(self.decoded(x / (self.nodes.alpha[i] + 3 * self.nodes.sigma[i]))).cpu()
 
 
-def _side_by_side(alone: Sequence[tuple[Pictures, Iterator[Step]]]) -> tuple[Pictures, Iterator[Step]]:
+def _side_by_side(alone: Sequence[tuple[Tensor, Iterator[Step]]]) -> tuple[Tensor, Iterator[Step]]:
     """Pictures that are made one by one, as a batch."""
     starts, ways = zip(*alone, strict=True)
     return torch.cat(starts), (Step(*map(torch.cat, zip(*each, strict=True))) for each in zip(*ways, strict=True))

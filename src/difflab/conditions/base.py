@@ -53,7 +53,7 @@ class Given:
         """The rows at `index`, in that order."""
         return Given(self.values[index], self.null[index], [self.words[i] for i in index.tolist()])
 
-    def dropped(self, share: float, generator: torch.Generator) -> "Given":
+    def dropped(self, share: int | float, generator: torch.Generator) -> "Given":
         """Each row null with this probability: what makes a network learn the unconditional guess as well."""
         drawn = torch.rand(len(self), generator=generator, device=generator.device) < share
         return replace(self, null=self.null | drawn.to(self.null.device))
@@ -72,7 +72,7 @@ class Condition(nn.Module, ABC):
 
     asked_by: ClassVar[str | None] = None
 
-    def __init__(self, told: Mapping[str, int], dropout: float) -> None:
+    def __init__(self, told: Mapping[str, int], dropout: int | float) -> None:
         super().__init__()
         if not 0 <= dropout <= 1:
             raise DifflabError(f"condition.dropout={dropout}: it is a share of the pictures, from 0 to 1, such as 0.1")

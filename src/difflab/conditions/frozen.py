@@ -20,7 +20,7 @@ class TextFrozen(Text):
     none, which leaves the learned token and the learned bias of the vector.
     """
 
-    def __init__(self, encoder: Encoder, told: Mapping[str, int], dropout: float) -> None:
+    def __init__(self, encoder: Encoder, told: Mapping[str, int], dropout: int | float) -> None:
         super().__init__(told, dropout)
         self.encoded = Encoded(encoder)
         self.norm = nn.LayerNorm(encoder.width)  # T5's tokens have a few numbers that dwarf all others

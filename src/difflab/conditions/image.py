@@ -28,7 +28,7 @@ class LowResolution(Condition):
 
     asked_by = "image"
 
-    def __init__(self, shape: Sequence[int], factor: int, told: Mapping[str, int], dropout: float) -> None:
+    def __init__(self, shape: Sequence[int], factor: int, told: Mapping[str, int], dropout: int | float) -> None:
         super().__init__(told, dropout)
         self.channels, self.height, self.width = shape
         if factor < 2 or self.height % factor or self.width % factor:

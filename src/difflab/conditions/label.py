@@ -15,7 +15,7 @@ class Label(Condition):
 
     asked_by = "label"
 
-    def __init__(self, classes: Sequence[str] | None, told: Mapping[str, int], dropout: float) -> None:
+    def __init__(self, classes: Sequence[str] | None, told: Mapping[str, int], dropout: int | float) -> None:
         super().__init__(told, dropout)
         if not classes:
             raise DifflabError(

@@ -27,7 +27,7 @@ class TextLearned(Text):
     def __init__(
         self,
         told: Mapping[str, int],
-        dropout: float,
+        dropout: int | float,
         layers: int,
         heads: int,
         words: int,

@@ -10,7 +10,7 @@ from difflab.errors import DifflabError
 
 
 class NoCondition(Condition):
-    def __init__(self, told: Mapping[str, int], dropout: float = 0.0) -> None:
+    def __init__(self, told: Mapping[str, int], dropout: int | float = 0.0) -> None:
         super().__init__(told, dropout)
 
     def of_batch(self, batch: Mapping[str, Any]) -> Given:
