@@ -58,6 +58,10 @@ class Found:
         return int(self.result.get("nimg") or max((row["nimg"] for row in self.rows), default=0))
 
     @property
+    def is_exported(self) -> bool:
+        return self.run.model.is_file() and not self.run.checkpoint.exists()
+
+    @property
     def wall_s(self) -> int | float | None:
         """Seconds it took, over all its sessions."""
         of_rows = max((row.get("wall_s", 0.0) for row in self.rows), default=None)

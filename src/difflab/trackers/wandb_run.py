@@ -89,10 +89,10 @@ class WandbRun(Tracker):
     def _upload_weights(self, run: Run) -> None:
         import wandb
 
-        from difflab.runs.export_weights import export_weights
+        from difflab.runs.export_weights import Exported
 
         path = run.path / "wandb" / "model.safetensors"
-        about = export_weights(run, path)
+        about = Exported.of(run).write(path, run.config)
         artifact = wandb.Artifact(f"{about['experiment']}-{self.wandb.id}", "model", metadata=about)
         for file in (path, run.config, run.result, *([run.codec] if run.codec.exists() else [])):
             artifact.add_file(str(file), policy="immutable", skip_cache=True)  # uploaded from where it lies
