@@ -1,19 +1,22 @@
 """The exported weights are the average, and the file says what it is."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
+import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import load_file
 
 from difflab import assemble
+from difflab.errors import DifflabError
 from difflab.files import file_digest, read_json, write_json
 from difflab.runs.checkpoints import load_checkpoint
 from difflab.runs.directory import Run
 from difflab.runs.export_weights import Exported
-from difflab.runs.weights import snapshot_path
+from difflab.runs.weights import load_denoiser, load_snapshot, snapshot_path
 
 
 def test_file_loads_into_the_network_and_equals_the_average(smoke: Run, tmp_path: Path) -> None:
@@ -69,6 +72,19 @@ def test_a_checkpoint_that_is_named_goes_before_the_best(smoke: Run, tmp_path: P
     found = load_file(tmp_path / "model.safetensors")
     assert all(torch.equal(found[name], young[name]) for name in young)
     assert (about["nimg"], about["figure"], about["protocol"]) == ("512", "null", "null")
+
+
+def test_weights_that_lack_a_parameter_are_refused_by_name(smoke: Run, tmp_path: Path) -> None:
+    """Of a file that has averages alone: what it lacks would stay as it was drawn."""
+    run = Run(tmp_path / "run")
+    shutil.copytree(smoke.path, run.path)
+    average = load_checkpoint(run.checkpoint)["ema"]
+    name = next(iter(average))
+    short = {other: tensor for other, tensor in average.items() if other != name}
+    torch.save({"nimg": 512, "ema": short}, snapshot_path(run, 512))
+    for load in (lambda: load_denoiser(Run(run.path, snapshot_path(run, 512))), lambda: load_snapshot(run, 512)):
+        with pytest.raises(DifflabError, match=rf"snapshot-nimg=000000512.ckpt .* such as {re.escape(name)} \(absent"):
+            load()
 
 
 def test_figures_of_before_the_run_went_on_are_not_those_of_its_weights(smoke: Run, tmp_path: Path) -> None:
