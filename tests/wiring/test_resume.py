@@ -12,6 +12,7 @@ import torch
 
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.cli import main
+from difflab.files import read_json
 from difflab.runs.directory import Run, read_metrics
 from tests.conftest import train
 
@@ -160,6 +161,16 @@ def test_run_killed_before_its_figures_gets_them(tmp_path: Path) -> None:
     assert main(["train", f"resume={run.path}"]) == 0
     assert run.result.is_file()
     assert_equal(contents(run)["state_dict"], weights)
+
+
+def test_extended_run_killed_before_its_figures_gets_them(tmp_path: Path) -> None:
+    """The result of the shorter run is still there, and is not that of the longer one."""
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    before = run.result.read_bytes()
+    assert main(["train", f"resume={run.path}", "train.total_nimg=256"]) == 0
+    run.result.write_bytes(before)
+    assert main(["train", f"resume={run.path}"]) == 0
+    assert read_json(run.result)["nimg"] == 256
 
 
 def test_another_architecture_is_refused_by_name(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
