@@ -16,7 +16,6 @@ wandb/                 the offline run
 """
 
 import json
-import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -74,10 +73,14 @@ class Run:
         return self.path / "model.safetensors"
 
     @property
+    def ships(self) -> bool:
+        """Whether it is a model that comes with difflab, whose folder is only read."""
+        return self.path.resolve().is_relative_to(embedded_dir())
+
+    @property
     def outputs(self) -> Path:
         """Where what is made with the run goes: itself; outputs/<name> for a model that comes with difflab."""
-        ships = self.path.resolve().is_relative_to(embedded_dir())
-        return Path("outputs") / self.path.name if ships else self.path
+        return Path("outputs") / self.path.name if self.ships else self.path
 
     @property
     def sampler(self) -> Path:
@@ -183,7 +186,8 @@ def read_result(run: Run) -> dict[str, Any]:
 
 def is_of_the_end(result: dict[str, Any], rows: Sequence[dict[str, Any]]) -> bool:
     """Whether a result is of the run as it is: one that was trained on has later rows."""
-    return bool(result.get("nimg", math.inf) >= max((row["nimg"] for row in rows), default=0))
+    nimg = result.get("nimg")
+    return not isinstance(nimg, int) or nimg >= max((row["nimg"] for row in rows), default=0)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
