@@ -14,6 +14,7 @@ from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.cli import main
 from difflab.files import read_json
 from difflab.runs.directory import Run, read_metrics
+from difflab.training import trainer
 from tests.conftest import train
 
 SHORT = ("logger=none", "metrics=none", "train.total_nimg=512", "net.dropout=0.1")
@@ -101,6 +102,20 @@ def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
     run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
     assert main(["train", f"resume={run.path}", "train.batch_size=32", "train.total_nimg=512"]) == 0
     assert (contents(run)["nimg"], contents(run)["global_step"]) == (512, 4 + 8)
+
+
+def test_minutes_of_a_resumed_run_are_minutes_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a run that has seen all it was to see."""
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
+    monkeypatch.setattr(trainer, "images_in", lambda minutes, *_: int(minutes * 64))
+    assert main(["train", f"resume={run.path}", "train.minutes=2.0"]) == 0
+    cfg = run.read_config()
+    assert (contents(run)["nimg"], cfg.train.total_nimg, cfg.train.minutes) == (256 + 128, 256 + 128, None)
+
+
+def test_a_resumed_run_has_one_budget(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", f"resume={smoke.path}", "train.minutes=1.0", "train.total_nimg=4096"]) == 1
+    assert "train.total_nimg=4096 and train.minutes=1.0 are two budgets" in capsys.readouterr().err
 
 
 def test_refused_resume_leaves_the_run_alone(tmp_path: Path) -> None:

@@ -50,7 +50,7 @@ class Checkpoint:
 
     def finished_run(self, cfg: DictConfig) -> Run | None:
         """The run to resume, if nothing is left to do, which it says. A kill may have come before the figures."""
-        if self.path is None or self.nimg < cfg.train.total_nimg:
+        if self.path is None or cfg.train.minutes is not None or self.nimg < cfg.train.total_nimg:
             return None
         run = find_run(cfg.resume, "resume")
         if read_result(run).get("nimg") != self.nimg:
