@@ -263,6 +263,7 @@ def test_report_of_a_model_that_comes_with_difflab_is_written_elsewhere(
     for folder, words in ((copy, "it came with this"), (Path("outputs") / copy.name, "this was found here")):
         (folder / "novelty" / words[:2]).mkdir(parents=True)
         (folder / "novelty" / words[:2] / "novelty.json").write_text(json.dumps({"words": [words], "figures": []}))
+    (copy / "report.html").unlink(missing_ok=True)  # of another test
     path = write(copy)
     assert path == Path("outputs") / copy.name / "report.html"
     assert not (copy / "report.html").exists()
