@@ -16,7 +16,7 @@ from difflab.comparing.settings import differing
 from difflab.comparing.tables import LETTERS
 from difflab.errors import DifflabError
 from difflab.metrics.protocol import Figure
-from difflab.runs.directory import Run, find_run, read_metrics
+from difflab.runs.directory import Run, find_run, read_metrics, read_result
 from difflab.scoring.comparison import figures_at
 
 LAST = 10  # the error by noise level is a mean over the last tenth of the images
@@ -48,7 +48,7 @@ class Compared:
     @cached_property
     def result(self) -> dict[str, Any]:
         """result.json; empty where the run has not finished."""
-        return json.loads(self.run.result.read_text()) if self.run.result.is_file() else {}
+        return read_result(self.run)
 
     @cached_property
     def figures(self) -> list[Figure]:

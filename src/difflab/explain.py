@@ -1,6 +1,5 @@
 """difflab explain: pictures of what diffusion does, for any schedule, data set or run."""
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,7 +8,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from difflab.errors import DifflabError
 from difflab.files import conf_dir
-from difflab.runs.directory import Run, find_run
+from difflab.runs.directory import Run, find_run, read_result
 
 if TYPE_CHECKING:
     import difflab.pictures.guesser
@@ -140,7 +139,7 @@ def _told(cfg: DictConfig, run: Run | None) -> DictConfig:
         return OmegaConf.create({"name": "explain", **OmegaConf.to_container(cfg, resolve=True)})  # type: ignore[dict-item]
     told = run.read_config()
     before, told.logger = told.logger, cfg.logger
-    if before.kind == cfg.logger.kind == "wandb" and run.result.is_file() and cfg.logger.run_id is None:
+    if before.kind == cfg.logger.kind == "wandb" and read_result(run) and cfg.logger.run_id is None:
         told.logger.run_id, told.logger.project = before.run_id, before.project
         OmegaConf.update(told, "environment", _environment(run), force_add=True)
     return told
@@ -148,5 +147,5 @@ def _told(cfg: DictConfig, run: Run | None) -> DictConfig:
 
 def _environment(run: Run) -> dict[str, Any]:
     """What trained the run, as its result.json has it."""
-    result = json.loads(run.result.read_text())
+    result = read_result(run)
     return {name: result[name] for name in ("git", "python", "packages")}

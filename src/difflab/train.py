@@ -48,7 +48,7 @@ def main(cfg: DictConfig) -> Run:
         return run
     recorder = Recorder(planned_run(cfg))
     parts = assemble_callbacks(cfg, module, generation, scored, recorder)
-    settle_budget(cfg, module, data)
+    settle_budget(cfg, module, data, checkpoint.nimg)
     if cfg.trainer.compile:
         module.denoiser.net.compile()  # in place, so that the names of the weights stay
 

@@ -179,6 +179,25 @@ def test_what_cannot_be_trained_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_a_configuration_file_takes_another_autoencoder_with_latents_of_the_same_shape(
+    latent: Run, autoencoder: Run, smoke: Run, tmp_path: Path, capsys: Capture
+) -> None:
+    file = f"config={latent.config}"
+    assert compose("train", [file, f"latent.from={autoencoder.path}"]).latent["from"] == str(autoencoder.path)
+    assert "is no autoencoder" in refusal(capsys, "train", file, f"latent.from={smoke.path}")
+    assert "no such run" in refusal(capsys, "train", file)  # the one of the file is gone
+    other, cfg = Run(tmp_path / "other"), autoencoder.read_config()
+    cfg.objective.autoencoder.channels = 2
+    other.write_config(cfg)
+    error = refusal(capsys, "train", file, f"latent.from={other.path}")
+    assert "has a network for latents of [4, 8, 8]" in error and "[2, 8, 8]" in error
+
+
+def test_a_resumed_run_keeps_its_latents(latent: Run, autoencoder: Run, capsys: Capture) -> None:
+    error = refusal(capsys, "train", f"resume={latent.path}", f"latent.from={autoencoder.path}")
+    assert "goes on with the latents it began with" in error
+
+
 def edited(run: Run, folder: Path, *words: str) -> list[UInt8[Tensor, "c h w"]]:
     """The results."""
     assert main(["edit", f"from={run.path}", f"out={folder}", "image=a.png", *words]) == 0

@@ -25,6 +25,7 @@ from difflab.report.origin import origin
 from difflab.report.parallel import _apart
 from difflab.report.points import MOST, thinned
 from difflab.report.run_page import run_page
+from difflab.runs import directory
 from difflab.runs.directory import Run
 from tests.made_runs import WARNING, figure, made_run, sweep_folder
 
@@ -240,6 +241,34 @@ def test_findings_of_other_verbs_are_shown(copy: Path) -> None:
     assert "role=floor" in page
     assert "<p>pixels: none is a copy</p>" in page
     assert 'href="evaluations/1.json"' in page
+
+
+def test_result_of_before_the_run_went_on_is_left_out(copy: Path) -> None:
+    result = json.loads((copy / "result.json").read_text())
+    (copy / "result.json").write_text(json.dumps({**result, "nimg": 1024}))
+    page = text_of(copy)
+    assert "<dd><b>2,048</b> <span>of 2,048</span>" in page
+    assert "This run has not ended" in page
+    assert "result.json is of 1,024 images, and the run has gone on since" in page
+    assert "12.34" not in page
+
+
+def test_report_of_a_model_that_comes_with_difflab_is_written_elsewhere(
+    copy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With what it came with and what was found here."""
+    monkeypatch.setattr(directory, "embedded_dir", lambda: copy.parent)
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    for folder, words in ((copy, "it came with this"), (Path("outputs") / copy.name, "this was found here")):
+        (folder / "novelty" / words[:2]).mkdir(parents=True)
+        (folder / "novelty" / words[:2] / "novelty.json").write_text(json.dumps({"words": [words], "figures": []}))
+    (copy / "report.html").unlink(missing_ok=True)  # of another test
+    path = write(copy)
+    assert path == Path("outputs") / copy.name / "report.html"
+    assert not (copy / "report.html").exists()
+    page = path.read_text()
+    assert "it came with this" in page and "this was found here" in page
 
 
 def test_overrides_are_the_difference_to_the_experiment(tmp_path: Path) -> None:

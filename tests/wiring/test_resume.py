@@ -12,7 +12,9 @@ import torch
 
 from difflab.callbacks.checkpoint import LastCheckpoint
 from difflab.cli import main
+from difflab.files import read_json
 from difflab.runs.directory import Run, read_metrics
+from difflab.training import trainer
 from tests.conftest import train
 
 SHORT = ("logger=none", "metrics=none", "train.total_nimg=512", "net.dropout=0.1")
@@ -102,6 +104,20 @@ def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
     assert (contents(run)["nimg"], contents(run)["global_step"]) == (512, 4 + 8)
 
 
+def test_minutes_of_a_resumed_run_are_minutes_more(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also of a run that has seen all it was to see."""
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
+    monkeypatch.setattr(trainer, "images_in", lambda minutes, *_: int(minutes * 64))
+    assert main(["train", f"resume={run.path}", "train.minutes=2.0"]) == 0
+    cfg = run.read_config()
+    assert (contents(run)["nimg"], cfg.train.total_nimg, cfg.train.minutes) == (256 + 128, 256 + 128, None)
+
+
+def test_a_resumed_run_has_one_budget(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["train", f"resume={smoke.path}", "train.minutes=1.0", "train.total_nimg=4096"]) == 1
+    assert "train.total_nimg=4096 and train.minutes=1.0 are two budgets" in capsys.readouterr().err
+
+
 def test_refused_resume_leaves_the_run_alone(tmp_path: Path) -> None:
     run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
     before = {p: p.read_bytes() for p in run.path.rglob("*") if p.is_file()}
@@ -160,6 +176,16 @@ def test_run_killed_before_its_figures_gets_them(tmp_path: Path) -> None:
     assert main(["train", f"resume={run.path}"]) == 0
     assert run.result.is_file()
     assert_equal(contents(run)["state_dict"], weights)
+
+
+def test_extended_run_killed_before_its_figures_gets_them(tmp_path: Path) -> None:
+    """The result of the shorter run is still there, and is not that of the longer one."""
+    run = train(tmp_path, *SHORT[:2], "train.total_nimg=128")
+    before = run.result.read_bytes()
+    assert main(["train", f"resume={run.path}", "train.total_nimg=256"]) == 0
+    run.result.write_bytes(before)
+    assert main(["train", f"resume={run.path}"]) == 0
+    assert read_json(run.result)["nimg"] == 256
 
 
 def test_another_architecture_is_refused_by_name(smoke: Run, capsys: pytest.CaptureFixture[str]) -> None:

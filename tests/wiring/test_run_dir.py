@@ -56,6 +56,19 @@ def test_run_dir_that_holds_a_run_is_left_alone(tracked: Run, capsys: Capture) -
     assert tracked.checkpoint.read_bytes() == before
 
 
+@pytest.mark.parametrize("whole", ["model.safetensors", "result.json"])
+def test_run_dir_that_holds_an_exported_or_a_finished_run_is_left_alone(
+    tracked: Run, tmp_path: Path, whole: str, capsys: Capture
+) -> None:
+    run = Run(tmp_path / "given")
+    run.write_config(tracked.read_config())
+    run.metrics.write_text('{"nimg": 64, "wall_s": 1.0}\n')
+    (run.path / whole).touch()
+    assert main(["train", f"config={tracked.config}", f"run_dir={run.path}"]) == BusyError.CODE
+    assert f"holds the {whole} of another run: name another folder" in capsys.readouterr().err
+    assert run.metrics.read_text() == '{"nimg": 64, "wall_s": 1.0}\n'
+
+
 def test_second_process_on_a_run_is_refused_by_name(tracked: Run, capsys: Capture) -> None:
     before = {p: p.read_bytes() for p in tracked.path.rglob("*") if p.is_file() and p.name != ".lock"}
     with held(tracked.path, "is trained"):

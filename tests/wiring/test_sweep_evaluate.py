@@ -15,6 +15,7 @@ from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.metrics.extractor import Reading
 from difflab.metrics.protocol import Figure
+from difflab.runs import directory
 from difflab.runs.directory import Run
 from difflab.scoring import score
 from difflab.sweeps import scoring
@@ -54,6 +55,16 @@ def sweep(run: Run, runs: Path, *words: str) -> tuple[int, Path]:
     code = main(["evaluate", "-m", f"from={run.path}", f"runs={runs}", *QUICK, *words])
     (folder,) = (runs / "sweeps").iterdir()
     return code, folder
+
+
+def test_a_model_that_comes_with_difflab_keeps_its_default(
+    smoke: Run, quick: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Capture
+) -> None:
+    monkeypatch.setattr(directory, "embedded_dir", lambda: smoke.path.parent)
+    monkeypatch.chdir(tmp_path)
+    assert sweep(smoke, tmp_path / "runs", "nfe=2,3", "choose=true")[0] == 0
+    assert f"the default of {smoke.path} stays: it comes with difflab" in capsys.readouterr().out
+    assert not smoke.sampler.exists()
 
 
 def states(folder: Path) -> list[str]:

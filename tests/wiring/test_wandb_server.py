@@ -82,6 +82,15 @@ def test_server_gets_rows_settings_pictures_and_the_best_weights(
     assert_same_run(run, untracked)
 
 
+def test_server_gets_the_end_of_an_autoencoder_without_weights(server: Server, tmp_path: Path) -> None:
+    """They are no model by themselves; the run ends as any other."""
+    words = ("objective=reconstruction", "objective.autoencoder.width=8", "objective.autoencoder.multipliers=[1,2]")
+    run = train(tmp_path, *words, "metrics=none", "train.total_nimg=64", "callbacks.samples.n=4", "logger=wandb")
+    assert run.result.is_file() and (run.path / "report.html").is_file()
+    assert run.read_config().logger.run_id in server.finished
+    assert not [a for a in server.artifacts if a["artifactTypeName"] == "model"]
+
+
 @pytest.mark.slow
 def test_server_gone_in_mid_run_costs_one_line_and_nothing_is_lost(
     server: Server, untracked: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -10,6 +10,7 @@ from difflab.config.tree import groups_of, is_group, leaves
 from difflab.config.validate import one_budget, validate
 from difflab.config.wording import check_types
 from difflab.errors import DifflabError, near
+from difflab.latents.settings import settle
 from difflab.runs.directory import find_run, user_path
 
 
@@ -19,7 +20,13 @@ def resumed(name: str, overrides: list[str]) -> DictConfig:
     for override in overrides:
         if override.startswith(("run_dir=", "config=")):
             raise DifflabError(f"{override}: the run {run.path} goes on in its own directory as it is; leave it out")
+        if override.startswith("latent."):
+            raise DifflabError(
+                f"{override}: the run {run.path} goes on with the latents it began with; leave it out, or start a new "
+                f"run with config={run.config} {override}"
+            )
     cfg = _with_values(run.read_config(), overrides, f"the run {run.path}")
+    one_budget(_given(overrides), cfg)
     cfg.resume = str(run.path)
     return cfg
 
@@ -31,8 +38,24 @@ def as_the_file_has_it(name: str, overrides: list[str]) -> DictConfig:
     if "run_id" in cfg.logger:
         cfg.logger.run_id = None
     cfg = _with_values(cfg, overrides, f"config={name}")
-    one_budget({key: text for key, _, text in (o.partition("=") for o in overrides)}, cfg)
+    one_budget(_given(overrides), cfg)
+    _settle_latents(cfg, f"config={name}")
     return cfg
+
+
+def _given(overrides: list[str]) -> dict[str, str]:
+    return {key: text for key, _, text in (o.partition("=") for o in overrides)}
+
+
+def _settle_latents(cfg: DictConfig, whose: str) -> None:
+    """Raises DifflabError for an autoencoder that is missing, or whose latents are not those of the network."""
+    before = cfg.latent.shape
+    settle(cfg)
+    if before is not None and cfg.latent.shape != before:
+        raise DifflabError(
+            f"{whose} has a network for latents of {before}, and those of latent.from={cfg.latent.get('from')} are "
+            f"{list(cfg.latent.shape)}: name another autoencoder, or compose the run with experiment={cfg.name}"
+        )
 
 
 def read_config_file(path: Path, key: str) -> DictConfig:

@@ -37,7 +37,7 @@ def train(cfg: DictConfig) -> Run:
         return run
     recorder = Recorder(planned_run(cfg))
     callbacks = assemble_callbacks(cfg, module, data, recorder)
-    settle_budget(cfg, module, data)
+    settle_budget(cfg, module, data, checkpoint.nimg)
     if cfg.trainer.compile:
         for half in (module.objective.autoencoder.encoder, module.objective.autoencoder.decoder):
             half.compile()  # in place, so that the names of the weights stay

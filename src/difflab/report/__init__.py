@@ -28,13 +28,14 @@ def main(cfg: DictConfig) -> Path:
 def write(paths: Path | Sequence[Path], out: Path | None = None) -> Path:
     """The report of a run, a sweep folder or several of them; returns its path.
 
-    out: None is report.html in the one folder, and outputs/report/<time>.html for several.
+    out: None is report.html in the one folder (of a model that comes with difflab, in outputs/<name>), and
+    outputs/report/<time>.html for several.
 
     Raises:
         DifflabError: a path that is neither a run nor a sweep.
     """
     folders = [paths] if isinstance(paths, Path) else list(paths)
-    out = out or (folders[0] / "report.html" if len(folders) == 1 else _unnamed())
+    out = out or (Run(folders[0]).outputs / "report.html" if len(folders) == 1 else _unnamed())
     page = _page(folders, out.parent)
     with replacing(out) as temporary:
         temporary.write_text(page, encoding="utf-8")

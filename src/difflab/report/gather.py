@@ -10,7 +10,7 @@ from typing import Any
 from omegaconf import DictConfig
 
 from difflab.metrics.protocol import Figure, Together, by_samples
-from difflab.runs.directory import Run, read_metrics, read_rows
+from difflab.runs.directory import Run, is_of_the_end, read_metrics, read_rows
 from difflab.scoring.comparison import is_floor
 
 Row = dict[str, Any]
@@ -31,6 +31,8 @@ class Finding:
 
     verb: str
     path: Path
+    place: Path
+    """In the folder of what was made with the run."""
     figures: list[Figure]
     words: list[str] = field(default_factory=list)
     picture: Path | None = None
@@ -56,6 +58,10 @@ class Found:
     def nimg(self) -> int:
         """Images seen."""
         return int(self.result.get("nimg") or max((row["nimg"] for row in self.rows), default=0))
+
+    @property
+    def is_exported(self) -> bool:
+        return self.run.model.is_file() and not self.run.checkpoint.exists()
 
     @property
     def wall_s(self) -> int | float | None:
@@ -91,8 +97,17 @@ def read_run(path: Path) -> Found:
     cfg = run.read_config()
     rows = [row for row in read_metrics(run) if isinstance(row, dict) and isinstance(row.get("nimg"), int)]
     measured = list(_measured(read_rows(run.figures), problems))
+    result = _result(run, rows, problems)
+    return Found(run, cfg, rows, measured, result, list(_findings(run, problems)), problems)
+
+
+def _result(run: Run, rows: Sequence[Row], problems: list[str]) -> dict[str, Any]:
+    """result.json; empty where the run has not ended, or has gone on since."""
     result = read_object(run.result, problems) if run.result.exists() else {}
-    return Found(run, cfg, rows, measured, result, list(_findings(run.path, problems)), problems)
+    if is_of_the_end(result, rows):
+        return result
+    problems.append(f"result.json is of {result['nimg']:,} images, and the run has gone on since: it is left out")
+    return {}
 
 
 def _measured(rows: Sequence[Any], problems: list[str]) -> Iterator[Measured]:
@@ -126,19 +141,21 @@ def _is_figure(each: dict[str, Any]) -> bool:
     return each.keys() >= {"name", "value", "error", "protocol"} and isinstance(each["value"], int | float)
 
 
-def _findings(path: Path, problems: list[str]) -> Iterator[Finding]:
-    """The newest first, verb by verb."""
+def _findings(run: Run, problems: list[str]) -> Iterator[Finding]:
+    """The newest first, verb by verb: of a model that comes with difflab, what it came with and what was made here."""
     for verb, pattern, picture in (
         ("evaluate", "evaluations/*.json", None),
         ("novelty", "novelty/*/novelty.json", "novelty.png"),
         ("likelihood", "likelihood/*/likelihood.json", "terms.png"),
         ("agreement", "agreement/*/agreement.json", "agreement.png"),
     ):
-        for file in sorted(path.glob(pattern), reverse=True):
+        places = {file.relative_to(folder): file for folder in (run.path, run.outputs) for file in folder.glob(pattern)}
+        for place, file in sorted(places.items(), reverse=True):
             found = read_object(file, problems)
             beside = file.with_name(picture) if picture else None
             shown = beside if beside and beside.is_file() else None
-            yield Finding(verb, file, read_figures(found), [str(word) for word in found.get("words") or []], shown)
+            words = [str(word) for word in found.get("words") or []]
+            yield Finding(verb, file, place, read_figures(found), words, shown)
 
 
 def _nimg_of(path: Path) -> int:

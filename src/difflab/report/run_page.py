@@ -24,7 +24,7 @@ def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verd
         beside,
         title=str(found.cfg.get("name", found.run.path.name)),
         found=found,
-        origin=origin(found.cfg, found.run.path),
+        origin=origin(found.cfg, _place(found)),
         facts=_facts(found),
         about=_about(found),
         main=found.figures[0] if found.figures else None,
@@ -43,13 +43,18 @@ def run_page(found: Found, beside: Path, bands: curves.Bands | None = None, verd
 
 def _about(found: Found) -> str:
     """Where it lies, when it began and of which code it is."""
-    parts = [str(found.run.path)]
+    parts = [str(_place(found))]
     with suppress(ValueError):
         began = datetime.strptime(found.run.path.name, "%Y%m%d-%H%M%S-%f")
         parts.append(f"{began.day} {began:%B %Y, %H:%M}")
     if commit := found.result.get("git"):
         parts.append(f"git {short(commit)}")
     return " · ".join(parts)
+
+
+def _place(found: Found) -> Path:
+    """An exported run's page goes along with it, to where its place here says nothing."""
+    return Path(found.run.path.name) if found.is_exported else found.run.path
 
 
 def short(commit: str) -> str:

@@ -17,6 +17,7 @@ wandb/                 the offline run
 
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -72,10 +73,14 @@ class Run:
         return self.path / "model.safetensors"
 
     @property
+    def ships(self) -> bool:
+        """Whether it is a model that comes with difflab, whose folder is only read."""
+        return self.path.resolve().is_relative_to(embedded_dir())
+
+    @property
     def outputs(self) -> Path:
         """Where what is made with the run goes: itself; outputs/<name> for a model that comes with difflab."""
-        ships = self.path.resolve().is_relative_to(embedded_dir())
-        return Path("outputs") / self.path.name if ships else self.path
+        return Path("outputs") / self.path.name if self.ships else self.path
 
     def output(self, kind: str, out: str | None) -> Path:
         """The folder that a command names by out=; where it names none, one of its own: <outputs>/<kind>/<time>."""
@@ -178,6 +183,27 @@ def user_path(name: str) -> Path:
 def read_metrics(run: Run) -> list[dict[str, Any]]:
     """The rows of metrics.jsonl; a last line cut by a crash is left out."""
     return read_rows(run.metrics)
+
+
+def read_result(run: Run) -> dict[str, Any]:
+    """result.json; empty where the run has not ended, or has gone on since.
+
+    Raises DifflabError for a file that is damaged.
+    """
+    try:
+        found = json.loads(run.result.read_text()) if run.result.is_file() else {}
+    except ValueError as error:
+        raise DifflabError(
+            f"{run.result} can't be read ({type(error).__name__}): delete it, and `difflab train resume={run.path}` "
+            "writes it again"
+        ) from error
+    return found if is_of_the_end(found, read_metrics(run)) else {}
+
+
+def is_of_the_end(result: dict[str, Any], rows: Sequence[dict[str, Any]]) -> bool:
+    """Whether a result is of the run as it is: one that was trained on has later rows."""
+    nimg = result.get("nimg")
+    return not isinstance(nimg, int) or nimg >= max((row["nimg"] for row in rows), default=0)
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:

@@ -34,7 +34,7 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
         )
     checkpoint = _contents(run)
     denoiser = assemble.denoiser(run.read_config())
-    plain = denoiser_weights(checkpoint) if "state_dict" in checkpoint else denoiser.state_dict()
+    plain = denoiser_weights(checkpoint) if "state_dict" in checkpoint else _never_averaged(denoiser)
     averaged = _average(run, checkpoint, weights) if sigma_rel is None else power_average(run, checkpoint, sigma_rel)
     check_weights(denoiser, plain | averaged, run)
     denoiser.load_state_dict(plain | averaged)
@@ -42,10 +42,21 @@ def load_denoiser(run: Run, weights: str = "ema") -> tuple[Denoiser, dict[str, A
 
 
 def _contents(run: Run) -> dict[str, Any]:
-    """Of the run's chosen checkpoint, else its last; of an exported run, its average."""
+    path = _file(run)
+    return load_model(path) if path == run.model else load_checkpoint(path)
+
+
+def _file(run: Run) -> Path:
+    """The run's chosen checkpoint, else its last; of an exported run, its average."""
     if run.chosen is None and not run.checkpoint.exists() and run.model.is_file():
-        return load_model(run.model)
-    return load_checkpoint(run.chosen or run.checkpoint)
+        return run.model
+    return run.chosen or run.checkpoint
+
+
+def _never_averaged(denoiser: Denoiser) -> Weights:
+    """What training does not change, and no average holds; a parameter that an average has not is missing."""
+    learned = {name for name, _ in denoiser.named_parameters()}
+    return {name: tensor for name, tensor in denoiser.state_dict().items() if name not in learned}
 
 
 def power_length(weights: str) -> float | None:
@@ -73,7 +84,7 @@ def _average(run: Run, checkpoint: dict[str, Any], weights: str) -> Weights:
     has = {"ema": "ema" in checkpoint, "raw": "state_dict" in checkpoint, "power:0.08": KEY in checkpoint}
     if not has[weights]:
         there = " and ".join(word for word, is_there in has.items() if is_there) or "none"
-        raise DifflabError(f"weights={weights}: {run.chosen or run.checkpoint} has {there}; choose one, or the run")
+        raise DifflabError(f"weights={weights}: {_file(run)} has {there}; choose one, or the run")
     return checkpoint["ema"] if weights == "ema" else {}
 
 
@@ -102,8 +113,8 @@ def load_snapshot(run: Run, nimg: int | None) -> tuple[int, Denoiser]:
         )
     nimg = min(kept) if nimg is None else nimg
     denoiser = assemble.denoiser(run.read_config())
-    weights = denoiser.state_dict() | load_checkpoint(kept[nimg])["ema"]
-    check_weights(denoiser, weights, run)
+    weights = _never_averaged(denoiser) | load_checkpoint(kept[nimg])["ema"]
+    check_weights(denoiser, weights, Run(run.path, kept[nimg]))
     denoiser.load_state_dict(weights)
     return nimg, denoiser.eval()
 
@@ -131,7 +142,7 @@ def check_weights(net: nn.Module, weights: dict[str, torch.Tensor], run: Run) ->
     if differing:
         first = differing[0]
         raise DifflabError(
-            f"{run.chosen or run.checkpoint} has another network than the configuration: {len(differing)} of "
+            f"{_file(run)} has another network than the configuration: {len(differing)} of "
             f"{len(here)} weights differ, such as {first} ({there.get(first, 'absent')} there, "
             f"{here.get(first, 'absent')} here): resume without overriding net, or start a new run"
         )

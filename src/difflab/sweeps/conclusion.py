@@ -71,6 +71,9 @@ def _choose(sweep: Sweep, cfg: DictConfig, figure: Figure) -> None:
     if not isinstance(nfe, int) or not isinstance(n, int):
         print(f"the default of {run.path} stays: its evaluations are not known beforehand")
         return
+    if run.ships:
+        print(f"the default of {cfg['from']} stays: it comes with difflab; choose for a copy by `difflab export`")
+        return
     sampling = assemble.with_sampler(run.read_config(), cfg)
     path = choose(run, sampling, Chosen(str(sweep.path), figure.name, figure.value, figure.error, nfe, n))
     print(f"from now on {run.path} samples with {assemble.describe(cfg.sampler)} in {nfe} evaluations: {path}")

@@ -10,6 +10,7 @@ from jaxtyping import UInt8
 from omegaconf import DictConfig, OmegaConf
 from torch import Tensor
 
+from difflab.latents.settings import trains_autoencoder
 from difflab.metrics.protocol import Entry, Figure, settings
 from difflab.pixels import to_pil
 from difflab.runs.directory import Run
@@ -87,12 +88,15 @@ class WandbRun(Tracker):
                 self._upload_weights(run)
 
     def _upload_weights(self, run: Run) -> None:
+        """Those that `difflab export` writes; an autoencoder's, which are no model by themselves, stay in the run."""
+        if trains_autoencoder(run.read_config()):
+            return
         import wandb
 
-        from difflab.runs.export_weights import export_weights
+        from difflab.runs.export_weights import Exported
 
         path = run.path / "wandb" / "model.safetensors"
-        about = export_weights(run, path)
+        about = Exported.of(run).write(path, run.config)
         artifact = wandb.Artifact(f"{about['experiment']}-{self.wandb.id}", "model", metadata=about)
         for file in (path, run.config, run.result, *([run.codec] if run.codec.exists() else [])):
             artifact.add_file(str(file), policy="immutable", skip_cache=True)  # uploaded from where it lies

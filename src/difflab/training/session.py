@@ -13,7 +13,7 @@ from omegaconf import DictConfig
 from difflab.errors import BusyError, DifflabError
 from difflab.lit import ByImages
 from difflab.runs.checkpoints import load_checkpoint
-from difflab.runs.directory import Run, find_run, new_run, user_path
+from difflab.runs.directory import Run, find_run, new_run, read_result, user_path
 from difflab.runs.locks import held
 from difflab.tracking import Recorder, open_tracker
 
@@ -50,10 +50,10 @@ class Checkpoint:
 
     def finished_run(self, cfg: DictConfig) -> Run | None:
         """The run to resume, if nothing is left to do, which it says. A kill may have come before the figures."""
-        if self.path is None or self.nimg < cfg.train.total_nimg:
+        if self.path is None or cfg.train.minutes is not None or self.nimg < cfg.train.total_nimg:
             return None
         run = find_run(cfg.resume, "resume")
-        if not run.result.is_file():
+        if read_result(run).get("nimg") != self.nimg:
             return None
         print(f"finished: all {self.nimg:,} images are seen (train.total_nimg=... trains on)\nrun: {run.path}")
         return run
@@ -76,7 +76,7 @@ def opened_by_rank_0() -> Path:
 def planned_run(cfg: DictConfig) -> Run:
     """Where the run is or will be: nothing is made yet.
 
-    Raises BusyError for a run_dir that holds a run which is to be gone on with.
+    Raises BusyError for a run_dir that holds a run which is to be gone on with, or was exported, or has ended.
     """
     if is_helper():
         return Run(opened_by_rank_0())
@@ -87,6 +87,9 @@ def planned_run(cfg: DictConfig) -> Run:
     run = Run(user_path(cfg.run_dir))
     if run.checkpoint.exists():
         raise BusyError(f"run_dir={cfg.run_dir} holds a run already: go on with resume={run.path}, or name another")
+    for whole in (run.model, run.result):  # only what was cut off begins anew
+        if whole.exists():
+            raise BusyError(f"run_dir={cfg.run_dir} holds the {whole.name} of another run: name another folder")
     return run
 
 

@@ -49,11 +49,11 @@ def micro_batch(cfg: DictConfig) -> int:
     return int(cfg.train.batch_size) // parts
 
 
-def settle_budget(cfg: DictConfig, module: ByImages, data: ImageData) -> None:
-    """Fix train.total_nimg: a whole number of steps, or what train.minutes allows."""
+def settle_budget(cfg: DictConfig, module: ByImages, data: ImageData, seen: int = 0) -> None:
+    """Fix train.total_nimg: a whole number of steps, or what train.minutes allows beyond the images `seen`."""
     batch = cfg.train.batch_size
     if cfg.train.minutes is not None:
-        cfg.train.total_nimg = images_in(float(cfg.train.minutes), module, data, cfg)
+        cfg.train.total_nimg = seen + images_in(float(cfg.train.minutes), module, data, cfg)
         cfg.train.minutes = None
     cfg.train.total_nimg = -(-cfg.train.total_nimg // batch) * batch
     module.total_nimg = cfg.train.total_nimg
