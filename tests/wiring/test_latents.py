@@ -163,6 +163,18 @@ def test_a_folder_of_diffusers_is_trained_on(tmp_path: Path) -> None:
         (["latent=autoencoder", "latent.from={own}", "data.shape=[1,32,32]"], ["[1, 16, 16]", "[1, 32, 32]"]),
         (["latent=autoencoder", "latent.from={own}", "condition=image"], ["condition=image", "latent=none"]),
         (["latent=autoencoder", "latent.from={own}", "objective=reconstruction"], ["trained on pixels", "latent=none"]),
+        (
+            ["latent=autoencoder", "latent.from={own}", "objective=hybrid", "net.learn_variance=true"],
+            ["objective=hybrid with latent=autoencoder", "likelihood of pixels", "set objective=simple"],
+        ),
+        (
+            ["latent=autoencoder", "latent.from={own}", "guidance=clip"],
+            ["guidance=clip with latent=autoencoder", "the range of pixels", "set guidance=none"],
+        ),
+        (
+            ["latent=autoencoder", "latent.from={own}", "guidance=dynamic_threshold"],
+            ["guidance=dynamic_threshold with latent=autoencoder", "set guidance=none"],
+        ),
         (["latent=autoencoder_kl"], ["latent.folder= is missing"]),
         (["latent=autoencoder_kl", "latent.folder=nowhere"], ["latent.folder=nowhere", "can't be read"]),
         (["latent=vqgan"], ["latent=vqgan", "autoencoder_kl"]),
@@ -215,6 +227,9 @@ def test_verbs_that_need_pixels_refuse_latents(latent: Run, autoencoder: Run, tm
         assert f"{words[0]} knows what is measured of pixels, and this run's network sees latents" in error
     assert "draws what becomes of pixels" in refusal(capsys, "explain", f"from={latent.path}")
     assert "makes no pictures of its own" in refusal(capsys, "sample", f"from={autoencoder.path}")
+    for verb, words in (("sample", ()), ("evaluate", ("n=8",))):
+        error = refusal(capsys, verb, f"from={latent.path}", *words, "guidance=clip")
+        assert "guidance=clip with latent=autoencoder: it keeps guesses in the range of pixels" in error
     torn = tmp_path / "torn"
     shutil.copytree(latent.path, torn)
     Run(torn).codec.unlink()

@@ -10,6 +10,7 @@ from difflab.config.tree import groups_of, is_group, leaves
 from difflab.config.validate import one_budget, validate
 from difflab.config.wording import check_types
 from difflab.errors import DifflabError, near
+from difflab.latents.settings import refuse_pixels_only
 from difflab.runs.directory import find_run, user_path
 
 
@@ -32,6 +33,7 @@ def as_the_file_has_it(name: str, overrides: list[str]) -> DictConfig:
         cfg.logger.run_id = None
     cfg = _with_values(cfg, overrides, f"config={name}")
     one_budget({key: text for key, _, text in (o.partition("=") for o in overrides)}, cfg)
+    refuse_pixels_only(cfg, "condition", "objective", "guidance")
     return cfg
 
 
