@@ -21,12 +21,17 @@ def norm(channels: int) -> nn.GroupNorm:
     return nn.GroupNorm(math.gcd(32, channels), channels)
 
 
+def heads_of(features: int, head: int = 64) -> int:
+    """One for every `head` features."""
+    return max(1, features // head)
+
+
 class Attention(nn.Module):
     """Self-attention over all positions, heads of `head` channels."""
 
     def __init__(self, channels: int, head: int = 64) -> None:
         super().__init__()
-        self.heads = max(1, channels // head)
+        self.heads = heads_of(channels, head)
         self.norm = norm(channels)
         self.qkv = nn.Conv2d(channels, 3 * channels, 1)
         self.out = zero(nn.Conv2d(channels, channels, 1))
@@ -46,7 +51,7 @@ class CrossAttention(nn.Module):
 
     def __init__(self, channels: int, tokens: int, head: int = 64) -> None:
         super().__init__()
-        self.heads = max(1, channels // head)
+        self.heads = heads_of(channels, head)
         self.norm, self.norm_tokens = norm(channels), nn.LayerNorm(tokens)
         self.q, self.kv = nn.Conv2d(channels, channels, 1), nn.Linear(tokens, 2 * channels)
         self.out = zero(nn.Conv2d(channels, channels, 1))
