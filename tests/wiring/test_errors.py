@@ -50,6 +50,7 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "optim.lr=-1.0"], ["optim.lr=-1.0", "above 0"]),
         (["train", "optim.betas=[0.9]"], ["optim", "betas"]),
         (["train", "trainer.precision=foo"], ["trainer", "foo"]),
+        (["train", "trainer=gpu", "trainer.precision=16-mixed"], ["trainer.precision=16-mixed", "take bf16-mixed"]),
         pytest.param(
             ["train", "trainer=gpu"],
             ["trainer=cpu runs anywhere"],
