@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
+from difflab.files import conf_dir
 from difflab.nets.attention import Attention
 from difflab.nets.cost import gflop_per_image, parameters
 from difflab.nets.unet import UNet, refuse_idle_attention
@@ -98,6 +100,16 @@ def test_cost_of_a_known_network() -> None:
 
     assert parameters(Net()) == 4 * 8 * 9
     assert gflop_per_image(Net(), (4, 16, 16)) == pytest.approx(2 * 4 * 8 * 9 * 256 / 1e9)
+
+
+def test_the_size_that_a_file_claims_is_its_networks() -> None:
+    path = conf_dir() / "net" / "unet_cifar.yaml"
+    node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(node, dict)
+    chosen = {str(k): v for k, v in node.items() if k not in ("_target_", "shape", "told")}
+    with torch.device("meta"):
+        size = parameters(UNet(shape=(3, 32, 32), **chosen))
+    assert f" {size / 1e6:.1f} M parameters" in path.read_text().splitlines()[0]
 
 
 def test_pictures_that_do_not_divide_are_refused() -> None:
