@@ -13,6 +13,7 @@ from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.guidance import ClassifierFree, Guidance, Snapshots
+from difflab.latents.settings import refuse_pixels_only
 from difflab.nfe import most_steps
 from difflab.objective import Objective, check_trainable
 from difflab.predictions import check_recoverable
@@ -99,9 +100,10 @@ def with_sampler(base: DictConfig, cfg: DictConfig) -> DictConfig:
     """A run's configuration `base` with the sampler, the grid and the guidance of `cfg`, in as many steps as its nfe
     pays for.
 
-    Raises DifflabError where it pays for none.
+    Raises DifflabError where it pays for none, and for a guidance that is about pixels where the run sees latents.
     """
     base.sampler, base.grid, base.guidance = cfg.sampler, cfg.grid, cfg.guidance
+    refuse_pixels_only(base, "guidance")
     if cfg.nfe is not None:
         who = f"{_name(base.sampler)} on {_name(base.grid)} with {_name(base.guidance)}"
         base.grid.steps = most_steps(partial(evaluations, base), cfg.nfe, who)

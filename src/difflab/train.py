@@ -15,6 +15,7 @@ from difflab.latents.opened import encode_data
 from difflab.latents.settings import trains_autoencoder
 from difflab.lit import Diffusion
 from difflab.nets.cost import gflop_of
+from difflab.nets.unet import refuse_idle_attention
 from difflab.processes import device_of
 from difflab.runs.directory import Run
 from difflab.runs.power_weights import check_tracked
@@ -67,8 +68,11 @@ def main(cfg: DictConfig) -> Run:
 def prepared(cfg: DictConfig) -> tuple[Diffusion, ImageData, Codec | None]:
     """The module before its first step, the pictures or latents that it is trained on, and what decodes these."""
     data = load_data(cfg)
-    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), begun(cfg))
+    own = begun(cfg)
+    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), own)
     module = untrained(cfg)
+    if own is None:
+        refuse_idle_attention(module.denoiser.net)
     module.denoiser.condition.prepare(data.prompts)
     return module, data, codec
 

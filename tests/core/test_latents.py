@@ -2,10 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from difflab.data.images import Images
 from difflab.data.stream import Stream
@@ -13,8 +15,9 @@ from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
 from difflab.generation import Generation
 from difflab.grids import Karras
+from difflab.latents import cache as module
 from difflab.latents.base import Autoencoder
-from difflab.latents.cache import Stored, cache_path, encoded
+from difflab.latents.cache import Stored, cache_path, encoded, moments
 from difflab.latents.codec import Codec
 from difflab.latents.convolutional import ConvolutionalKL
 from difflab.latents.diffusers_kl import DiffusersKL, from_folder
@@ -129,6 +132,56 @@ def test_latents_are_computed_once_for_equal_pictures_and_weights(cache: Path, m
     other.decoder[0].weight.data[0, 0, 0, 0] += 1
     with pytest.raises(TypeError):
         encoded(other, images(), False, CPU)
+
+
+def test_latents_of_the_same_pixels_are_found_whatever_is_said_of_them(cache: Path) -> None:
+    made, plain = small(), images()
+    labelled = Images(plain.pixels, torch.zeros(40, dtype=torch.int64), ["a cat"] * 40, ["cat"])
+    assert cache_path(made, labelled, False) == cache_path(made, plain, False)
+    assert cache_path(made, labelled, True) != cache_path(made, plain, False)
+
+
+def test_moments_are_those_of_all_latents_in_double_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "BLOCK", 16)
+    latents = 3 + torch.randn(40, 3, 4, 4, generator=generator(0)) * torch.tensor([0.1, 1, 9])[:, None, None]
+    mean, std = moments(latents)
+    torch.testing.assert_close(mean, latents.double().mean((0, 2, 3)), rtol=1e-14, atol=0)
+    torch.testing.assert_close(std, latents.double().std((0, 2, 3), correction=0), rtol=1e-14, atol=0)
+
+
+class Memory(TorchDispatchMode):
+    """Keeps what is allocated, by its address."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: dict[int, torch.UntypedStorage] = {}
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, Tensor):
+            self.found[made.untyped_storage().data_ptr()] = made.untyped_storage()
+        return made
+
+
+def test_all_latents_are_in_memory_once(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("BATCH", "BLOCK"):
+        monkeypatch.setattr(module, name, 8)
+    many = images(200)
+    with Memory() as memory:
+        found = encoded(Same(), many, True, CPU)
+        codec = Codec(Same(), found.mean, found.std)
+        wanted = codec.standardised(found.latents[:8])
+        standardised = codec.standardise(found.latents)
+    assert torch.equal(standardised[:8], wanted)
+    whole = found.latents.untyped_storage().nbytes()
+    assert [s.nbytes() for s in memory.found.values() if s.nbytes() >= whole / 2] == [whole]
+
+
+def test_latents_on_disk_stay_the_autoencoders_own(cache: Path) -> None:
+    first = encoded(small(), images(), False, CPU).latents
+    found = encoded(small(), images(), False, CPU)
+    Codec(small(), found.mean, found.std).standardise(found.latents)
+    assert torch.equal(encoded(small(), images(), False, CPU).latents, first)
 
 
 def test_damaged_latents_are_computed_again(cache: Path) -> None:

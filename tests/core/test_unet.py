@@ -2,11 +2,14 @@
 
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from difflab.denoiser import Denoiser
 from difflab.errors import DifflabError
+from difflab.files import conf_dir
+from difflab.nets.attention import Attention
 from difflab.nets.cost import gflop_per_image, parameters
-from difflab.nets.unet import UNet
+from difflab.nets.unet import UNet, refuse_idle_attention
 from difflab.predictions import V
 
 SMALL = {"width": 16, "multipliers": [1, 2], "blocks": 1, "attention": [8]}
@@ -42,12 +45,37 @@ def test_level_is_seen() -> None:
         assert (net(x, torch.tensor([0.1])) - net(x, torch.tensor([0.2]))).abs().max() > 1e-3
 
 
+def attended(attention: list[int]) -> list[int]:
+    """The heights of the feature maps that attend, in the order of the network."""
+    net, heights = UNet(shape=(1, 16, 8), width=16, multipliers=[1, 2, 2], blocks=1, attention=attention), []
+    for module in net.modules():
+        if isinstance(module, Attention):
+            module.register_forward_pre_hook(lambda _, given: heights.append(given[0].shape[2]))
+    net(torch.randn(1, 1, 16, 8), torch.zeros(1))
+    return heights
+
+
 def test_attention_stands_where_it_is_named() -> None:
-    names = [n for n, _ in UNet(shape=(1, 16, 16), **SMALL).named_modules() if n.endswith("attention")]
-    assert names
-    assert not [
-        n for n, _ in UNet(shape=(1, 16, 16), **(SMALL | {"attention": []})).named_modules() if "attention" in n
-    ]
+    assert attended([16]) == [16, 16, 16]  # a block on the way down, two on the way up
+    assert attended([8]) == [8, 8, 8]
+    assert attended([8, 4]) == [8, 4, 4, 4, 4, 8, 8]  # at the lowest one in the middle too
+    assert attended([]) == attended([5]) == []
+
+
+def test_attention_that_stands_nowhere_is_refused_before_training_alone() -> None:
+    refuse_idle_attention(UNet(shape=(1, 16, 16), **SMALL | {"attention": []}))
+    refuse_idle_attention(UNet(shape=(1, 16, 16), **SMALL | {"attention": [8, 4]}))
+    net = UNet(shape=(1, 16, 16), **SMALL | {"attention": [32]})
+    with pytest.raises(DifflabError, match=r"net.attention=\[32\] names none of this U-Net's resolutions, 16, 8"):
+        refuse_idle_attention(net)
+
+
+@pytest.mark.parametrize("told", [{}, {"tokens": 8}])
+def test_channels_that_heads_do_not_divide_are_refused_where_there_is_attention(told: dict[str, int]) -> None:
+    wide = {"width": 112, "multipliers": [1, 2], "blocks": 1}
+    with pytest.raises(DifflabError, match=r"net.width=112 makes 224 channels at resolution 8, which the 3 heads"):
+        UNet(shape=(1, 16, 16), **wide, attention=[8], told=told)
+    UNet(shape=(1, 16, 16), **wide, attention=[16], told=told)
 
 
 def test_denoiser_does_not_depend_on_the_scale_of_the_path() -> None:
@@ -72,6 +100,16 @@ def test_cost_of_a_known_network() -> None:
 
     assert parameters(Net()) == 4 * 8 * 9
     assert gflop_per_image(Net(), (4, 16, 16)) == pytest.approx(2 * 4 * 8 * 9 * 256 / 1e9)
+
+
+def test_the_size_that_a_file_claims_is_its_networks() -> None:
+    path = conf_dir() / "net" / "unet_cifar.yaml"
+    node = OmegaConf.to_container(OmegaConf.load(path), resolve=False)
+    assert isinstance(node, dict)
+    chosen = {str(k): v for k, v in node.items() if k not in ("_target_", "shape", "told")}
+    with torch.device("meta"):
+        size = parameters(UNet(shape=(3, 32, 32), **chosen))
+    assert f" {size / 1e6:.1f} M parameters" in path.read_text().splitlines()[0]
 
 
 def test_pictures_that_do_not_divide_are_refused() -> None:

@@ -6,11 +6,14 @@ from typing import Any
 import pytest
 import torch
 
+from difflab.conditions.encoded import Encoded
+from difflab.conditions.none import NoCondition
 from difflab.data import tags
 from difflab.data.image_data import ImageData
 from difflab.data.images import Images
 from difflab.data.stream import Stream
 from difflab.errors import DifflabError
+from tests.conditions.test_frozen import Letters
 
 CAPTION = "cat, noto style, animals & nature"
 ALL = ["cat", "cat, noto style", "cat, animals & nature", CAPTION]
@@ -36,8 +39,8 @@ def test_ends_of_the_range() -> None:
     assert {tags.thinned(CAPTION, 0.0, 0, p) for p in range(99)} == {CAPTION}
     assert {tags.thinned(CAPTION, 1.0, 0, p) for p in range(99)} == {"cat"}
     assert tags.thinned("cat", 1.0, 0, 0) == "cat"
-    assert tags.variants(CAPTION, 0.5) == ALL
-    assert tags.variants(CAPTION, 0.0) == [CAPTION]
+    assert list(tags.variants(CAPTION, 0.5)) == ALL
+    assert list(tags.variants(CAPTION, 0.0)) == [CAPTION]
 
 
 def test_captions_are_a_function_of_the_position() -> None:
@@ -54,9 +57,20 @@ def test_captions_are_a_function_of_the_position() -> None:
 
 def test_prompts_are_all_that_training_may_read() -> None:
     two = images(CAPTION, "dog, b, c")
-    assert data(two).prompts == [CAPTION, "dog, b, c"]
-    assert data(two, tag_dropout=0.1).prompts == sorted([*ALL, "dog", "dog, b", "dog, c", "dog, b, c"])
-    assert data(two, captions=False).prompts == []
+    assert list(data(two).prompts) == [CAPTION, "dog, b, c"]
+    assert list(data(two, tag_dropout=0.1).prompts) == sorted([*ALL, "dog", "dog, b", "dog, c", "dog, b, c"])
+    assert not data(two, captions=False).prompts and list(data(two, captions=False).prompts) == []
+
+
+def test_many_tags_are_told_apart_only_for_who_reads_them_beforehand(monkeypatch: pytest.MonkeyPatch) -> None:
+    many = data(images(", ".join(["cat", *map(str, range(40))])), tag_dropout=0.1).prompts  # a million million
+    assert many
+    NoCondition({}).prepare(many)
+    with pytest.raises(DifflabError, match=r"more than 250,000 captions, as data\.tag_dropout=0\.1 .* 40 tags: set"):
+        Encoded(Letters()).prepare(many)
+    monkeypatch.setattr(tags, "MOST", 1)
+    with pytest.raises(DifflabError, match="more than 1 captions of the data set: set condition=text_learned"):
+        list(data(images("a", "b")).prompts)
 
 
 def test_captions_without_the_named_tags_are_refused() -> None:

@@ -50,6 +50,7 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "optim.lr=-1.0"], ["optim.lr=-1.0", "above 0"]),
         (["train", "optim.betas=[0.9]"], ["optim", "betas"]),
         (["train", "trainer.precision=foo"], ["trainer", "foo"]),
+        (["train", "trainer=gpu", "trainer.precision=16-mixed"], ["trainer.precision=16-mixed", "take bf16-mixed"]),
         pytest.param(
             ["train", "trainer=gpu"],
             ["trainer=cpu runs anywhere"],
@@ -58,6 +59,13 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "logger.kind=wandbb"], ["logger.kind=wandbb", "wandb, csv"]),
         (["train", "net.width=-8"], ["difflab: "]),
         (["train", "net.patch=3"], ["patch 3", "32x32", "net.patch"]),
+        (["train", "net.patch=0"], ["net.patch=0", "1 or more"]),
+        (["train", "net=dit_small", "net.patch=0"], ["net.patch=0", "1 or more"]),
+        (
+            ["train", "net=unet_medium", "net.width=112"],
+            ["net.width=112 makes 224 channels at resolution 8", "the 3 heads", "net.attention"],
+        ),
+        (["train", "net.attention=[9]"], ["net.attention=[9] names none of", "16, 8", "net.attention=[]"]),
         (["train", "[1"], ["'[1' is not an override", "train.seed=1"]),
         (["trian"], ["'trian'", "did you mean 'train'?"]),
         (["train", "--foo"], ["--foo", "--debug"]),

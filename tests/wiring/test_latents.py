@@ -5,6 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+import pytorch_lightning as pl
 import torch
 from jaxtyping import UInt8
 from PIL import Image
@@ -16,6 +17,7 @@ from difflab.cli import main
 from difflab.config.compose import compose
 from difflab.data.image_data import from_config
 from difflab.files import conf_dir
+from difflab.latents.callbacks import ReconstructionLog
 from difflab.latents.opened import codec_of
 from difflab.latents.settings import trains_autoencoder
 from difflab.latents.train import untrained as untrained_autoencoder
@@ -24,7 +26,9 @@ from difflab.psnr import psnr, squared_errors
 from difflab.rng import generator
 from difflab.runs.directory import Run, read_metrics
 from difflab.runs.weights import load_denoiser
+from difflab.tracking import Recorder
 from difflab.train import untrained
+from difflab.training.trainer import SILENT
 from tests.conftest import train
 from tests.core.test_latents import kl_folder
 from tests.wiring.test_errors import Capture, refusal
@@ -66,8 +70,18 @@ def test_an_autoencoder_learns_and_says_how_well_it_gives_pictures_back(autoenco
     assert figure["protocol"]["pictures"] == "fashion_mini/val" and figure["protocol"]["n"] == 2000
     losses = [row["train/mse"] for row in read_metrics(autoencoder) if "train/mse" in row]
     assert losses[-1] < losses[0]
+    for row in (row for row in read_metrics(autoencoder) if "train/mse" in row):
+        made = row["train/mse"] + 1e-4 * row["train/nats_per_dim"]
+        assert row["train/loss"] == pytest.approx(made)
     assert Image.open(autoencoder.samples / "nimg=000000512.png").size == (2 * 2 * 2 * 16, 2 * 2 * 16)
     assert (autoencoder.path / "report.html").is_file()
+
+
+def test_sums_of_an_older_checkpoint_go_on_by_their_new_name(tmp_path: Path) -> None:
+    log = ReconstructionLog(Recorder(Run(tmp_path)), 1)
+    old = {"reconstruction_log": {"sums": {"loss": 3.0, "nats_per_pixel": 5.0}, "n": 2}}
+    log.on_load_checkpoint(pl.Trainer(accelerator="cpu", **SILENT), None, old)
+    assert (log.sums, log.n) == ({"loss": 3.0, "nats_per_dim": 5.0}, 2)
 
 
 @pytest.mark.slow
@@ -163,6 +177,18 @@ def test_a_folder_of_diffusers_is_trained_on(tmp_path: Path) -> None:
         (["latent=autoencoder", "latent.from={own}", "data.shape=[1,32,32]"], ["[1, 16, 16]", "[1, 32, 32]"]),
         (["latent=autoencoder", "latent.from={own}", "condition=image"], ["condition=image", "latent=none"]),
         (["latent=autoencoder", "latent.from={own}", "objective=reconstruction"], ["trained on pixels", "latent=none"]),
+        (
+            ["latent=autoencoder", "latent.from={own}", "objective=hybrid", "net.learn_variance=true"],
+            ["objective=hybrid with latent=autoencoder", "likelihood of pixels", "set objective=simple"],
+        ),
+        (
+            ["latent=autoencoder", "latent.from={own}", "guidance=clip"],
+            ["guidance=clip with latent=autoencoder", "the range of pixels", "set guidance=none"],
+        ),
+        (
+            ["latent=autoencoder", "latent.from={own}", "guidance=dynamic_threshold"],
+            ["guidance=dynamic_threshold with latent=autoencoder", "set guidance=none"],
+        ),
         (["latent=autoencoder_kl"], ["latent.folder= is missing"]),
         (["latent=autoencoder_kl", "latent.folder=nowhere"], ["latent.folder=nowhere", "can't be read"]),
         (["latent=vqgan"], ["latent=vqgan", "autoencoder_kl"]),
@@ -234,6 +260,9 @@ def test_verbs_that_need_pixels_refuse_latents(latent: Run, autoencoder: Run, tm
         assert f"{words[0]} knows what is measured of pixels, and this run's network sees latents" in error
     assert "draws what becomes of pixels" in refusal(capsys, "explain", f"from={latent.path}")
     assert "makes no pictures of its own" in refusal(capsys, "sample", f"from={autoencoder.path}")
+    for verb, words in (("sample", ()), ("evaluate", ("n=8",))):
+        error = refusal(capsys, verb, f"from={latent.path}", *words, "guidance=clip")
+        assert "guidance=clip with latent=autoencoder: it keeps guesses in the range of pixels" in error
     torn = tmp_path / "torn"
     shutil.copytree(latent.path, torn)
     Run(torn).codec.unlink()

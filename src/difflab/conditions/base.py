@@ -1,7 +1,7 @@
 """What a condition is, what rows are conditioned on, and what a network is told of it."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
@@ -86,8 +86,8 @@ class Condition(nn.Module, ABC):
     def ask(self, words: Sequence[str]) -> Given:
         """What a user asks for, a row each; "" is no condition. Raises DifflabError for what it does not know."""
 
-    def prepare(self, captions: Sequence[str]) -> None:
-        """Be ready for these captions, all that training may read.
+    def prepare(self, captions: Iterable[str]) -> None:
+        """Be ready for these captions, all that training may read. Who does not need them leaves them unmade.
 
         Raises DifflabError where there are none and it needs some.
         """

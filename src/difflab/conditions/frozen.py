@@ -1,6 +1,6 @@
 """Text read by a frozen encoder: of the condition only a projection is trained, and only that is saved."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import torch
 from jaxtyping import Float
@@ -28,7 +28,7 @@ class TextFrozen(Text):
         self.pool = nn.Linear(encoder.width, self.widths.vector)
         self.whole = nn.Parameter(torch.randn(self.widths.tokens))
 
-    def prepare(self, captions: Sequence[str]) -> None:
+    def prepare(self, captions: Iterable[str]) -> None:
         super().prepare(captions)
         self.encoded.prepare(captions, images_bar)
 

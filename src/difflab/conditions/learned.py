@@ -3,15 +3,14 @@
 from collections.abc import Mapping, Sequence
 
 import torch
-from einops import rearrange
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from difflab.conditions.base import Given, Told
 from difflab.conditions.ngrams import numbers
 from difflab.conditions.text import Text
 from difflab.errors import DifflabError
+from difflab.nets.attention import attended
 
 Words = Float[Tensor, "b n e"]
 
@@ -78,8 +77,7 @@ class Layer(nn.Module):
         )
 
     def forward(self, x: Words, mask: Bool[Tensor, "b n"]) -> Words:
-        q, k, v = rearrange(self.qkv(self.norm(x)), "b n (qkv h e) -> qkv b h n e", qkv=3, h=self.heads)
-        a = scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None])
-        x = x + self.out(rearrange(a, "b h n e -> b n (h e)"))
+        q, k, v = self.qkv(self.norm(x)).chunk(3, dim=-1)
+        x = x + self.out(attended(q, k, v, self.heads, mask))
         out: Words = x + self.each(x)
         return out

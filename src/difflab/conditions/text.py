@@ -1,7 +1,7 @@
 """What all conditions on text have in common: captions, and the words of a user."""
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -29,7 +29,7 @@ class Text(Condition):
     def read(self, captions: Sequence[str]) -> Shaped[Tensor, "b ..."]:
         """What `forward` is given of each caption; a function of the caption alone."""
 
-    def prepare(self, captions: Sequence[str]) -> None:
+    def prepare(self, captions: Iterable[str]) -> None:
         if not captions:
             raise _no_captions()
 

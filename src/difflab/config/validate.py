@@ -12,7 +12,7 @@ AT_LEAST_ONE = (
     "callbacks.noise_loss.every_nimg", "callbacks.noise_loss.bins", "callbacks.throughput.every_nimg",
     "callbacks.checkpoint.every_nimg", "callbacks.power_ema.snapshots", "metrics.reference_n", "figures.kid.subsets",
     "batch", "nfe", "grid.levels", "grid.jump_length", "grid.jump_n_sample", "grid.repeats", "grid.inner_steps",
-    "condition.heads", "condition.words", "condition.ngrams", "condition.buckets",
+    "net.patch", "condition.heads", "condition.words", "condition.ngrams", "condition.buckets",
     "vlb.levels_per_picture", "ode.steps", "ode.probes", "film_frames",
     "launcher.timeout_min", "launcher.cpus", "search.trials",
 )  # fmt: skip

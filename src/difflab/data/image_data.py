@@ -86,10 +86,9 @@ class ImageData:
         )
 
     @property
-    def prompts(self) -> list[str]:
-        """Every caption that training may read, in alphabetical order; [] without captions."""
-        captions = set(self.train.captions or [])
-        return sorted({variant for caption in captions for variant in tags.variants(caption, self.tag_dropout)})
+    def prompts(self) -> tags.Prompts:
+        """Every caption that training may read; none without captions."""
+        return tags.Prompts(self.train.captions or [], self.tag_dropout)
 
     def _loaded(self) -> tuple[Images, Images]:
         self.setup()

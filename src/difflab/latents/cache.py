@@ -23,6 +23,7 @@ VERSION = 1
 """Raised whenever the same pictures and weights would give other latents, so that old files are not read."""
 
 BATCH = 64  # pictures encoded at once
+BLOCK = 1024  # pictures whose latents are taken in double precision at once: a copy of all would need the memory thrice
 
 log = logging.getLogger(__name__)
 
@@ -69,7 +70,7 @@ def cache_path(autoencoder: Autoencoder, images: Images, flips: bool) -> Path:
         "version": VERSION,
         "autoencoder": autoencoder.node,
         "weights": digest_of_weights(autoencoder),
-        "data": images.digest(),
+        "data": Images(images.pixels).digest(),  # whatever their captions and labels say
         "flips": flips,
     }
     name = hashlib.sha256(json.dumps(key, sort_keys=True).encode()).hexdigest()
@@ -79,16 +80,25 @@ def cache_path(autoencoder: Autoencoder, images: Images, flips: bool) -> Path:
 @torch.no_grad()
 def _computed(autoencoder: Autoencoder, images: Images, flips: bool, device: torch.device) -> Encoded:
     autoencoder.eval()
-    parts = []
-    with images_bar("latents", len(images) * (1 + flips)) as advance:
+    total, at, latents = len(images) * (1 + flips), 0, torch.empty(0)
+    with images_bar("latents", total) as advance:
         for mirrored in (False, True)[: 1 + flips]:
             for pixels in images.pixels.split(BATCH):
-                x = to_model((pixels.flip(-1) if mirrored else pixels).to(device))
-                parts.append(autoencoder.encode(x).float().cpu())
+                z = autoencoder.encode(to_model((pixels.flip(-1) if mirrored else pixels).to(device)))
+                if at == 0:
+                    latents = torch.empty(total, *z.shape[1:])
+                latents[at : at + len(z)] = z
+                at += len(z)
                 advance(len(pixels))
-    latents = torch.cat(parts)
-    moments = (latents.mean((0, 2, 3), dtype=torch.float64), latents.double().std((0, 2, 3), correction=0))
-    return Encoded(latents.contiguous(), *moments)
+    return Encoded(latents, *moments(latents))
+
+
+def moments(latents: Float32[Tensor, "n k h w"]) -> tuple[Float64[Tensor, " k"], Float64[Tensor, " k"]]:
+    """Mean and standard deviation of each channel."""
+    n, blocks = latents[:, 0].numel(), latents.split(BLOCK)
+    mean = torch.stack([block.sum((0, 2, 3), dtype=torch.float64) for block in blocks]).sum(0) / n
+    squares = [(block - mean[:, None, None]).square().sum((0, 2, 3)) for block in blocks]
+    return mean, (torch.stack(squares).sum(0) / n).sqrt()
 
 
 def _read(path: Path) -> Encoded | None:

@@ -24,7 +24,7 @@ class ReconstructionLog(pl.Callback):
 
     def on_train_batch_end(self, trainer: pl.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         loss = pl_module.loss
-        for name, values in {"loss": loss.per_sample, "mse": loss.mse, "nats_per_pixel": loss.nats}.items():
+        for name, values in {"loss": loss.per_sample, "mse": loss.mse, "nats_per_dim": loss.nats}.items():
             self.sums[name] = self.sums.get(name, 0.0) + values.sum().item()
         self.n += len(loss.mse)
         if due(self.every_nimg, pl_module) and trainer.is_global_zero:
@@ -38,7 +38,10 @@ class ReconstructionLog(pl.Callback):
         checkpoint["reconstruction_log"] = {"sums": self.sums, "n": self.n}
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        self.sums, self.n = (checkpoint["reconstruction_log"][key] for key in ("sums", "n"))
+        log = checkpoint["reconstruction_log"]
+        # Checkpoints of before the rename, whose sums go on.
+        self.sums = {name.replace("nats_per_pixel", "nats_per_dim"): value for name, value in log["sums"].items()}
+        self.n = log["n"]
 
 
 class BeforeAndAfter(pl.Callback):

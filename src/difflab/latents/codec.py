@@ -43,6 +43,10 @@ class Codec(nn.Module):
         """The autoencoder's own latents, as diffusion sees them."""
         return (latents - self.mean[:, None, None]) / self.std[:, None, None]
 
+    def standardise(self, latents: Latents) -> Latents:
+        """The same in place, of latents that may take most of the memory."""
+        return latents.sub_(self.mean[:, None, None]).div_(self.std[:, None, None])
+
     def decode(self, latents: Latents) -> Float[Tensor, "b c h w"]:
         """Pictures in [-1, 1], or a little beyond."""
         self.to(latents.device)

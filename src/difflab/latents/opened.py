@@ -34,7 +34,7 @@ def encode_data(cfg: DictConfig, data: ImageData, device: torch.device, run: Run
     autoencoder = _opened(cfg) if own is None else own.autoencoder
     found = encoded(autoencoder.eval().requires_grad_(False), data.train, data.flip, device)
     codec = own or Codec(autoencoder, found.mean, found.std)
-    data.latents = Stored(codec.cpu().standardised(found.latents), data.flip)
+    data.latents = Stored(codec.cpu().standardise(found.latents), data.flip)
     return codec
 
 

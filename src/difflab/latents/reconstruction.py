@@ -12,13 +12,13 @@ from difflab.latents.convolutional import ConvolutionalKL
 
 class ReconstructionLoss(NamedTuple):
     per_sample: Float[Tensor, " b"]  # its mean is what is minimised
-    mse: Float[Tensor, " b"]  # mean over pixels in [-1, 1], without gradient
-    nats: Float[Tensor, " b"]  # of the latents, a pixel, without gradient
+    mse: Float[Tensor, " b"]  # mean over c h w, pixels in [-1, 1], without gradient
+    nats: Float[Tensor, " b"]  # of the latents, divided by c h w, without gradient
 
 
 class Reconstruction(nn.Module):
-    """Mean squared error of the pixels + kl * KL(q(z | x) || N(0, 1)) a pixel: a VAE (1312.6114) whose decoder has the
-    variance kl / 2. No perceptual or adversarial loss: what the error averages over comes back blurred.
+    """Mean squared error + kl * KL(q(z | x) || N(0, 1)) / (c h w): a VAE (1312.6114) whose decoder has the variance
+    kl / 2. No perceptual or adversarial loss: what the error averages over comes back blurred.
     """
 
     def __init__(self, autoencoder: ConvolutionalKL, kl: int | float) -> None:

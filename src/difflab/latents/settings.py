@@ -10,9 +10,26 @@ from difflab.runs.directory import Run, find_run, user_path
 
 RECONSTRUCTION = "difflab.latents.reconstruction.Reconstruction"
 
+PIXELS_ONLY = {  # by the target of a choice: its name, why, and what to set
+    "difflab.conditions.image.LowResolution": (
+        "condition=image", "a low-resolution picture is told beside pixels", "latent=none"
+    ),
+    "difflab.hybrid.Hybrid": (
+        "objective=hybrid", "its last step is the likelihood of pixels",
+        "objective=simple and net.learn_variance=false, or latent=none",
+    ),
+    "difflab.thresholding.Clip": ("guidance=clip", "it keeps guesses in the range of pixels", "guidance=none"),
+    "difflab.thresholding.DynamicThreshold": (
+        "guidance=dynamic_threshold", "it keeps guesses in the range of pixels", "guidance=none"
+    ),
+}  # fmt: skip
+
 
 def settle(cfg: DictConfig) -> None:
-    """Fill in latent.shape. Raises DifflabError for an autoencoder that is missing, none, or of other pictures."""
+    """Fill in latent.shape.
+
+    Raises DifflabError for an autoencoder that is missing, none, or of other pictures, and for choices about pixels.
+    """
     if cfg.latent.kind == "none":
         return
     if trains_autoencoder(cfg):
@@ -20,16 +37,21 @@ def settle(cfg: DictConfig) -> None:
             f"objective=reconstruction with latent={cfg.latent.kind}: an autoencoder is trained on pixels; "
             "set latent=none"
         )
-    if cfg.condition["_target_"].endswith(".LowResolution"):
-        raise DifflabError(
-            f"condition=image with latent={cfg.latent.kind}: a low-resolution picture is told beside pixels; "
-            "set latent=none"
-        )
+    refuse_pixels_only(cfg, "condition", "objective", "guidance")
     cfg.latent.shape = {"autoencoder": _of_run, "autoencoder_kl": _of_folder}[cfg.latent.kind](cfg)
 
 
 def trains_autoencoder(cfg: DictConfig) -> bool:
     return bool(cfg.objective["_target_"] == RECONSTRUCTION)
+
+
+def refuse_pixels_only(cfg: DictConfig, *groups: str) -> None:
+    """Raises DifflabError for choices in these groups that would run on latents, and mean nothing there."""
+    for group in groups:
+        target = cfg[group]["_target_"]
+        if cfg.latent.kind != "none" and target in PIXELS_ONLY:
+            choice, why, instead = PIXELS_ONLY[target]
+            raise DifflabError(f"{choice} with latent={cfg.latent.kind}: {why}; set {instead}")
 
 
 def refuse_latents(cfg: DictConfig, who: str) -> None:

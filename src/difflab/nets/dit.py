@@ -6,10 +6,10 @@ import torch
 from einops import rearrange
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import scaled_dot_product_attention
 
 from difflab.conditions.base import NOTHING, Told, Widths
 from difflab.errors import DifflabError
+from difflab.nets.attention import attended, heads_of, zero
 from difflab.nets.embed import LevelEmbedding, beside
 
 Patches = Float[Tensor, "b p w"]
@@ -20,14 +20,12 @@ class MultiHead(nn.Module):
 
     def __init__(self, width: int, of: int, head: int = 64) -> None:
         super().__init__()
-        self.heads = max(1, width // head)
+        self.heads = heads_of(width, head)
         self.q, self.kv, self.out = nn.Linear(width, width), nn.Linear(of, 2 * width), nn.Linear(width, width)
 
     def forward(self, x: Patches, of: Float[Tensor, "b n e"], mask: Bool[Tensor, "b n"] | None = None) -> Patches:
-        q = rearrange(self.q(x), "b p (h c) -> b h p c", h=self.heads)
-        k, v = rearrange(self.kv(of), "b n (two h c) -> two b h n c", two=2, h=self.heads)
-        a = scaled_dot_product_attention(q, k, v, None if mask is None else mask[:, None, None])
-        out: Tensor = self.out(rearrange(a, "b h p c -> b p (h c)"))
+        k, v = self.kv(of).chunk(2, dim=-1)
+        out: Tensor = self.out(attended(self.q(x), k, v, self.heads, mask))
         return out
 
 
@@ -42,11 +40,11 @@ class DiTBlock(nn.Module):
         self.norm1, self.norm2 = (nn.LayerNorm(width, elementwise_affine=False) for _ in range(2))
         self.attention = MultiHead(width, width)
         self.mlp = nn.Sequential(nn.Linear(width, ratio * width), nn.GELU(), nn.Linear(ratio * width, width))
-        self.modulation = _zero(nn.Linear(emb, 6 * width))
+        self.modulation = zero(nn.Linear(emb, 6 * width))
         self.norm_tokens = nn.LayerNorm(tokens) if tokens else None
         self.cross = MultiHead(width, tokens) if tokens else None
         if self.cross is not None:
-            _zero(self.cross.out)
+            zero(self.cross.out)
 
     def forward(self, x: Patches, emb: Float[Tensor, "b e"], told: Told) -> Patches:
         shift1, scale1, gate1, shift2, scale2, gate2 = self.modulation(emb)[:, None].chunk(6, dim=-1)
@@ -84,8 +82,8 @@ class DiT(nn.Module):
         self.stem = nn.Linear((c + widths.channels) * patch**2, width)
         self.register_buffer("places", places(h // patch, w // patch, width), persistent=False)
         self.blocks = nn.ModuleList(DiTBlock(width, width, widths.tokens) for _ in range(depth))
-        self.norm, self.modulation = nn.LayerNorm(width, elementwise_affine=False), _zero(nn.Linear(width, 2 * width))
-        self.out = _zero(nn.Linear(width, (2 * c if learn_variance else c) * patch**2))
+        self.norm, self.modulation = nn.LayerNorm(width, elementwise_affine=False), zero(nn.Linear(width, 2 * width))
+        self.out = zero(nn.Linear(width, (2 * c if learn_variance else c) * patch**2))
 
     def forward(
         self, x: Float[Tensor, "b c h w"], level: Float[Tensor, " b"], told: Told = NOTHING
@@ -111,12 +109,6 @@ def places(rows: int, columns: int, width: int) -> Float[Tensor, "p w"]:
 
 def _modulated(x: Patches, shift: Float[Tensor, "b 1 w"], scale: Float[Tensor, "b 1 w"]) -> Patches:
     return torch.addcmul(shift, x, 1 + scale)
-
-
-def _zero(layer: nn.Linear) -> nn.Linear:
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
-    return layer
 
 
 def _check_divisible(shape: Sequence[int], patch: int, width: int) -> None:

@@ -11,7 +11,7 @@ from torch.nn.functional import avg_pool2d, interpolate, pixel_shuffle, pixel_un
 
 from difflab.conditions.base import NOTHING, Told, Widths
 from difflab.errors import DifflabError
-from difflab.nets.attention import Attention, CrossAttention, Features, norm, zero
+from difflab.nets.attention import Attention, CrossAttention, Features, heads_of, norm, zero
 from difflab.nets.embed import LevelEmbedding, beside
 
 
@@ -81,12 +81,13 @@ class UNet(nn.Module):
         told: Mapping[str, int] | None = None,
     ) -> None:
         super().__init__()
+        _check_divisible(shape, patch, len(multipliers))
         c, hears = shape[0] * patch**2, Widths(**told or {})
         sizes = [shape[1] // patch // 2**level for level in range(len(multipliers))]
-        _check_divisible(shape, patch, len(multipliers))
-        _check_attends(hears, attention, sizes)
-        self.patch, self.learn_variance = patch, learn_variance
         widths, emb = [int(width * m) for m in multipliers], 4 * width
+        _check_attends(hears, attention, sizes)
+        _check_heads(width, {at: to for at, to in zip(sizes, widths, strict=True) if at in attention})
+        self.patch, self.learn_variance, self.attention, self.sizes = patch, learn_variance, list(attention), sizes
         self.embed = LevelEmbedding(emb, hears.vector)
         self.stem = nn.Conv2d(c + hears.channels * patch**2, widths[0], 3, padding=1)
         plan = _Plan(widths, sizes, blocks, _Maker(emb, dropout, attention, hears.tokens))
@@ -171,6 +172,18 @@ class _Plan:
         return found, joins
 
 
+def refuse_idle_attention(net: nn.Module) -> None:
+    """Raises DifflabError where attention is named, but at none of the U-Net's resolutions.
+
+    Said before training and not at construction, so that networks which were trained without it still load.
+    """
+    if isinstance(net, UNet) and net.attention and not set(net.attention) & set(net.sizes):
+        raise DifflabError(
+            f"net.attention={net.attention} names none of this U-Net's resolutions, {', '.join(map(str, net.sizes))}: "
+            "name some of them, or take net.attention=[]"
+        )
+
+
 def _check_divisible(shape: Sequence[int], patch: int, levels: int) -> None:
     factor = patch * 2 ** (levels - 1)
     if shape[1] % factor or shape[2] % factor:
@@ -186,3 +199,13 @@ def _check_attends(told: Widths, attention: Sequence[int], sizes: Sequence[int])
             "the condition has tokens, which a U-Net attends to at the resolutions of "
             f"net.attention={list(attention)}: none of them is one of its own, {', '.join(map(str, sizes))}"
         )
+
+
+def _check_heads(width: int, channels: Mapping[int, int]) -> None:
+    """channels: by the resolutions that have attention."""
+    for size, c in channels.items():
+        if c % heads_of(c):
+            raise DifflabError(
+                f"net.width={width} makes {c} channels at resolution {size}, which the {heads_of(c)} heads of its "
+                "attention do not divide: take another net.width, such as a multiple of 64, or another net.attention"
+            )

@@ -60,7 +60,15 @@ def settle_budget(cfg: DictConfig, module: ByImages, data: ImageData, seen: int 
 
 
 def check_devices(t: DictConfig) -> None:
-    """Refuse devices that are not here and words that Lightning does not know, before anything else is made."""
+    """Refuse devices that are not here and words that Lightning does not know, before anything else is made.
+
+    Gradients of 16-mixed are still scaled where ByImages clips them, and Lightning lets fused Adam unscale them later.
+    """
+    if t.precision in ("16", "16-mixed"):
+        raise DifflabError(
+            f"trainer.precision={t.precision}: its scaled gradients do not go with train.grad_clip and fused Adam; "
+            "take bf16-mixed, or 32-true"
+        )
     with refused_by_lightning():
         pl.Trainer(accelerator=t.accelerator, devices=t.devices, precision=t.precision, **SILENT)
 
