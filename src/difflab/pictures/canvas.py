@@ -39,7 +39,7 @@ class Sheet:
         self, x: int | float, y: int | float, words: str, size: int | float = SIZE, color: str = INK, **style: Any
     ) -> None:
         """`words` from x on, standing on y, unless `ha` and `va` say otherwise; a $ in them is a dollar."""
-        style = {"ha": "left", "va": "baseline", "parse_math": False} | style
+        style = dict[str, Any](ha="left", va="baseline", parse_math=False) | style
         self.figure.text(x / self.width, 1 - y / self.height, words, fontsize=size, color=color, **style)
 
     def lines(self, x: int | float, middle: int | float, words: str, **style: Any) -> None:
