@@ -5,7 +5,6 @@ import shutil
 from pathlib import Path
 
 import pytest
-import pytorch_lightning as pl
 import torch
 from jaxtyping import UInt8
 from PIL import Image
@@ -17,7 +16,6 @@ from difflab.cli import main
 from difflab.config.compose import compose
 from difflab.data.image_data import from_config
 from difflab.files import conf_dir
-from difflab.latents.callbacks import ReconstructionLog
 from difflab.latents.opened import codec_of
 from difflab.latents.settings import trains_autoencoder
 from difflab.latents.train import untrained as untrained_autoencoder
@@ -26,9 +24,7 @@ from difflab.psnr import psnr, squared_errors
 from difflab.rng import generator
 from difflab.runs.directory import Run, read_metrics
 from difflab.runs.weights import load_denoiser
-from difflab.tracking import Recorder
 from difflab.train import untrained
-from difflab.training.trainer import SILENT
 from tests.conftest import train
 from tests.core.test_latents import kl_folder
 from tests.wiring.test_errors import Capture, refusal
@@ -75,13 +71,6 @@ def test_an_autoencoder_learns_and_says_how_well_it_gives_pictures_back(autoenco
         assert row["train/loss"] == pytest.approx(made)
     assert Image.open(autoencoder.samples / "nimg=000000512.png").size == (2 * 2 * 2 * 16, 2 * 2 * 16)
     assert (autoencoder.path / "report.html").is_file()
-
-
-def test_sums_of_an_older_checkpoint_go_on_by_their_new_name(tmp_path: Path) -> None:
-    log = ReconstructionLog(Recorder(Run(tmp_path)), 1)
-    old = {"reconstruction_log": {"sums": {"loss": 3.0, "nats_per_pixel": 5.0}, "n": 2}}
-    log.on_load_checkpoint(pl.Trainer(accelerator="cpu", **SILENT), None, old)
-    assert (log.sums, log.n) == ({"loss": 3.0, "nats_per_dim": 5.0}, 2)
 
 
 @pytest.mark.slow

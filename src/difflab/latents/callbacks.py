@@ -38,10 +38,7 @@ class ReconstructionLog(pl.Callback):
         checkpoint["reconstruction_log"] = {"sums": self.sums, "n": self.n}
 
     def on_load_checkpoint(self, trainer: pl.Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        log = checkpoint["reconstruction_log"]
-        # Checkpoints of before the rename, whose sums go on.
-        self.sums = {name.replace("nats_per_pixel", "nats_per_dim"): value for name, value in log["sums"].items()}
-        self.n = log["n"]
+        self.sums, self.n = (checkpoint["reconstruction_log"][key] for key in ("sums", "n"))
 
 
 class BeforeAndAfter(pl.Callback):
