@@ -43,7 +43,7 @@ def main(cfg: DictConfig) -> Path:
         (out.path / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(file, out.path / name)
     if (run.outputs / "report.html").is_file():
-        print(reported(out.path))
+        print(reported(out.path, out.path / "report.html"))
     size = sum(path.stat().st_size for path in out.path.rglob("*") if path.is_file()) / 1e6
     print(f"exported: {out.path} ({size:.1f} MB, {weights.nimg:,} images seen): difflab sample from={out.path}")
     return out.path

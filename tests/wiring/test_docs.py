@@ -14,7 +14,7 @@ from difflab.runs.directory import Run
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 A_RUN = re.compile(r"\b(RUN(_[A-Z]+)*|OTHER_RUN|runs/\w+/<\w+>)")
-NEEDS = {"label=": "fashion_label", "prompt": "emoji_text", "reword": "emoji_text", "colorize": "emoji_cosine"}
+NEEDS = {"label=": "fashion_label", "prompt": "emoji_text"}
 
 
 def commands(program: str) -> list[str]:

@@ -353,7 +353,7 @@ def test_sweep_whose_jobs_have_not_begun(tmp_path: Path) -> None:
 def test_a_report_that_fails_loses_no_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    def broken(path: Path) -> Path:
+    def broken(path: Path, out: Path | None) -> Path:
         raise RuntimeError("no\nroom")
 
     monkeypatch.setattr("difflab.report.write", broken)

@@ -40,6 +40,14 @@ def test_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Path) -> Non
     assert "<h1>smoke</h1>" in (tmp_path / folder / "report.html").read_text()
 
 
+def test_wheel_samples_by_the_model_it_brings(installed: Path, tmp_path: Path) -> None:
+    done = run(installed, tmp_path, "sample", "from=emoji_text", "prompt=crying cat, noto style", "n=2", "nfe=6")
+    assert done.returncode == 0, done.stderr
+    folder = tmp_path / done.stdout.splitlines()[-1].removeprefix("samples: ")
+    assert folder.parent == tmp_path / "outputs" / "emoji_text" / "sampled"
+    assert {"000000.png", "000001.png", "grid.png", "samples.json", "words.txt"} == {p.name for p in folder.iterdir()}
+
+
 def test_wheel_holds_configuration_data_and_licences(installed: Path) -> None:
     assert (installed / "difflab" / "conf" / "train.yaml").is_file()
     assert (installed / "difflab" / "embedded" / "fashion_mini" / "LICENSE").is_file()

@@ -19,6 +19,7 @@ from difflab.runs.directory import user_path
 
 NEED_A_RUN = ("sample", "edit", "likelihood", "agreement")
 MAY_HAVE_A_RUN = ("explain",)
+WORDS = ("prompt", "source", "task.source")
 
 
 def compose(verb: str, overrides: list[str]) -> DictConfig:
@@ -118,14 +119,15 @@ def of_the_task(overrides: list[str], task: str | None) -> list[str]:
 
 
 def quoted(override: str) -> str:
-    """A path such as jobs/000-schedule=cosine,prediction=eps in the quotes that Hydra wants around `=` and `,`.
+    """A path such as jobs/000-schedule=cosine,prediction=eps or ~/made in the quotes that Hydra wants around such signs.
 
-    A prompt is anything that one may say, unless it is null, quoted already, or a list of prompts.
+    Words are anything that one may say, unless they are null, quoted already, or a list of them.
     """
     key, _, value = override.partition("=")
-    if key == "prompt" and value != "null" and not value.startswith(("[", "'", '"')):
-        return 'prompt="{}"'.format(value.replace('"', r"\""))
-    return f'{key}="{value}"' if "=" in value and re.fullmatch(r"[\w./~$=+,-]+", value) else override
+    if key in WORDS and value != "null" and not value.startswith(("[", "'", '"')):
+        return '{}="{}"'.format(key, value.replace('"', r"\""))
+    is_path = re.fullmatch(r"[\w./~$=+,-]+", value) and ("=" in value or "~" in value)
+    return f'{key}="{value}"' if is_path else override
 
 
 def unquoted(text: str) -> str:

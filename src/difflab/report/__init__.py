@@ -42,10 +42,10 @@ def write(paths: Path | Sequence[Path], out: Path | None = None) -> Path:
     return out
 
 
-def reported(path: Path) -> str:
+def reported(path: Path, out: Path | None = None) -> str:
     """Where the report of a run or a sweep is. Whatever is wrong with it, what was trained is not lost to it."""
     try:
-        return f"report: {write(path)}"
+        return f"report: {write(path, out)}"
     except Exception as error:
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         return f"warning: no report ({reason}); `difflab report {path}` tries again"

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from difflab.denoiser import Denoiser
@@ -51,7 +51,7 @@ class Exported:
         about = self._about(config)
         tensors = {name: _stored(tensor, half) for name, tensor in self.denoiser.state_dict().items()}
         with replacing(path) as temporary:
-            save_file(tensors, temporary, about)
+            temporary.write_bytes(save(tensors, about))  # save_file's are for their owner alone
         return about
 
     def _about(self, config: Path) -> dict[str, str]:
