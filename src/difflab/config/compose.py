@@ -119,7 +119,7 @@ def of_the_task(overrides: list[str], task: str | None) -> list[str]:
 
 
 def quoted(override: str) -> str:
-    """A path such as jobs/000-schedule=cosine,prediction=eps or ~/made in the quotes that Hydra wants around such signs.
+    """A path such as jobs/000-schedule=cosine,prediction=eps or ~/made in the quotes that Hydra wants around it.
 
     Words are anything that one may say, unless they are null, quoted already, or a list of them.
     """
