@@ -1,5 +1,7 @@
 """What a network is told of a condition, and what guidance makes of it: bit for bit where nothing may differ."""
 
+from functools import partial
+
 import pytest
 import torch
 from torch import Tensor
@@ -21,7 +23,7 @@ from difflab.nets.unet import UNet
 from difflab.oracles import gaussian
 from difflab.predictions import V
 from difflab.rng import generator
-from difflab.samplers import heun
+from difflab.samplers import adaptive, heun
 from difflab.schedules import Cosine
 from difflab.tasks import Inputs, Reword
 from difflab.thresholding import Clip
@@ -256,6 +258,17 @@ def test_a_picture_does_not_depend_on_what_others_are_asked_for(denoiser: Denois
         return step.x
 
     torch.testing.assert_close(made(["coat", "bag"], [0, 1])[1:], made(["bag"], [1]), rtol=1e-4, atol=1e-5)
+
+
+def test_the_adaptive_sampler_makes_each_picture_for_its_own_words(denoiser: Denoiser) -> None:
+    def made(words: list[str], indices: list[int]) -> Tensor:
+        asked = InTurn(denoiser.condition.ask(words))
+        made = Generation(partial(adaptive, rtol=0.1, atol=0.1), Karras(4).nodes(Cosine()), SHAPE, {}).asking(asked)
+        return torch.stack(list(made.states(denoiser, 0, indices)))
+
+    both, coat, bag = made(["coat", "bag"], [0, 1]), made(["coat"], [0]), made(["bag"], [1])
+    assert torch.equal(both, torch.cat([coat, bag], dim=1))
+    assert not torch.equal(bag, made(["coat"], [1]))
 
 
 def test_conditions_keep_their_kind() -> None:

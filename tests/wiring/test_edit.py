@@ -39,7 +39,7 @@ def colour(tmp_path_factory: pytest.TempPathFactory) -> Run:
     return train(
         tmp_path_factory.mktemp("runs"), "condition=label", "guidance=classifier_free", "data=emoji", "net=unet_tiny",
         "data.shape=[3,16,16]", "logger=none", "metrics=none", "callbacks.samples.n=1", "optim.warmup_nimg=0",
-        "train.total_nimg=512", "callbacks.samples.every_nimg=null",
+        "train.total_nimg=256", "train.batch_size=32", "callbacks.samples.every_nimg=null",
     )  # fmt: skip
 
 

@@ -52,6 +52,7 @@ def test_every_figure_is_kept_with_its_error_and_protocol(smoke: Run) -> None:
     assert [{key: row[key] for key in result[0]} for row in rows if row["protocol"]["nfe"] == 4] == result
 
 
+@pytest.mark.slow
 def test_weights_do_not_depend_on_what_is_measured(measured: Run, tmp_path: Path) -> None:
     blind = train(tmp_path, *SHORT, "metrics=none")
     seen, unseen = (load_checkpoint(run.checkpoint) for run in (measured, blind))

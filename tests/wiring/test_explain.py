@@ -126,6 +126,7 @@ def of_smoke(smoke: Run, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path
     return out, explain(out, f"from={smoke.path}", *SMALL)
 
 
+@pytest.mark.slow
 def test_run_is_explained_with_its_own_choices_data_and_network(
     smoke: Run, of_smoke: tuple[Path, dict[str, Any]]
 ) -> None:
@@ -156,6 +157,7 @@ def test_single_choices_of_a_run_may_be_overridden_and_a_named_one_is_as_its_fil
     assert (cfg.times, cfg.logger.kind) == (trained.times, "none")
 
 
+@pytest.mark.slow
 def test_wandb_offline_holds_pictures_films_and_errors(tmp_path: Path) -> None:
     explain(tmp_path, *NO_RUN, "logger=wandb", "logger.mode=offline")
     text = json.dumps(records(tmp_path))

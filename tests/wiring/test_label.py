@@ -81,14 +81,6 @@ def test_labels_and_guidance_make_a_difference_and_scale_1_none(labelled: Run, t
     assert len({tuple(made[name]) for name in ("coat", "bag", "more", "one")}) == 4
 
 
-def test_the_adaptive_sampler_makes_each_picture_for_its_own_words(labelled: Run, tmp_path: Path) -> None:
-    adaptive = ("sampler=adaptive", "sampler.rtol=0.1", "sampler.atol=0.1")
-    sample(labelled, tmp_path / "both", "label=[coat,bag]", *adaptive)
-    sample(labelled, tmp_path / "bag", "label=bag", *adaptive)
-    both, bag = (pixels(tmp_path / name) for name in ("both", "bag"))
-    assert both[1::2] == bag[1::2] and both[0] != bag[0]
-
-
 def test_guidance_away_from_a_guess_that_was_never_trained_is_refused(tmp_path: Path, capsys: Capture) -> None:
     words = (
         "experiment=smoke",

@@ -98,6 +98,7 @@ def test_everything_that_learns_is_resumed_to_the_bit(tmp_path: Path) -> None:
     assert ours["state_dict"]["objective.weighting.out.weight"].abs().max() > 0
 
 
+@pytest.mark.slow
 def test_resume_with_another_batch_size_trains_the_rest(tmp_path: Path) -> None:
     run = train(tmp_path, *SHORT[:2], "train.total_nimg=256")
     assert main(["train", f"resume={run.path}", "train.batch_size=32", "train.total_nimg=512"]) == 0

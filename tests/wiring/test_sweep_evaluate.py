@@ -224,6 +224,7 @@ SMALL = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", SMALL)
 def test_named_sweep_runs_from_end_to_end(name: str, quick: None, run: Run, tmp_path: Path) -> None:
     code, folder = sweep(run, tmp_path, f"sweep={name}", *SMALL[name])

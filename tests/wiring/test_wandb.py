@@ -160,6 +160,7 @@ def test_nothing_is_written_outside_the_run(tmp_path: Path) -> None:
     assert [p for p in home.rglob("*") if p.is_file() and "wandb" in str(p)] == []
 
 
+@pytest.mark.slow
 def test_one_process_two_runs_two_ids_and_resume_keeps_its_own(tracked: Run, tmp_path: Path) -> None:
     other = train(tmp_path, "train.total_nimg=128", "metrics=none")
     ids = {r.read_config().logger.run_id for r in (tracked, other)}

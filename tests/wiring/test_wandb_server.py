@@ -62,6 +62,7 @@ def lines_of_wandb(text: str) -> list[str]:
     return [line for line in text.splitlines() if line.startswith("W&B")]
 
 
+@pytest.mark.slow
 def test_server_gets_rows_settings_pictures_and_the_best_weights(
     server: Server, untracked: Run, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

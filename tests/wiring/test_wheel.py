@@ -31,6 +31,7 @@ def run(installed: Path, folder: Path, *arguments: str) -> subprocess.CompletedP
     return subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=240)
 
 
+@pytest.mark.slow
 def test_wheel_trains_in_an_empty_folder(installed: Path, tmp_path: Path) -> None:
     done = run(installed, tmp_path, "train", "experiment=smoke", "train.total_nimg=128", "metrics=none")
     assert done.returncode == 0, done.stderr
