@@ -15,7 +15,7 @@ from difflab.latents.opened import encode_data
 from difflab.latents.settings import trains_autoencoder
 from difflab.lit import Diffusion
 from difflab.nets.cost import gflop_of
-from difflab.nets.unet import refuse_idle_attention
+from difflab.nets.unet import warn_of_idle_attention
 from difflab.processes import device_of
 from difflab.runs.directory import Run
 from difflab.runs.power_weights import check_tracked
@@ -58,6 +58,7 @@ def main(cfg: DictConfig) -> Run:
             codec.write(recorder.run.codec)
         announce(cfg, recorder, module.denoiser, gflop_of(module.denoiser, cfg.latent.shape))
         _warn_of_mixed_classes(data, module)
+        warn_of_idle_attention(module.denoiser.net)
         if scored is not None:
             _ = scored.reference  # in the cache before other ranks are started: none waits for it
 
@@ -68,11 +69,8 @@ def main(cfg: DictConfig) -> Run:
 def prepared(cfg: DictConfig) -> tuple[Diffusion, ImageData, Codec | None]:
     """The module before its first step, the pictures or latents that it is trained on, and what decodes these."""
     data = load_data(cfg)
-    own = begun(cfg)
-    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), own)
+    codec = encode_data(cfg, data, device_of(cfg.trainer, rank=0), begun(cfg))
     module = untrained(cfg)
-    if own is None:
-        refuse_idle_attention(module.denoiser.net)
     module.denoiser.condition.prepare(data.prompts)
     return module, data, codec
 

@@ -9,7 +9,7 @@ from difflab.errors import DifflabError
 from difflab.files import conf_dir
 from difflab.nets.attention import Attention
 from difflab.nets.cost import gflop_per_image, parameters
-from difflab.nets.unet import UNet, refuse_idle_attention
+from difflab.nets.unet import UNet, warn_of_idle_attention
 from difflab.predictions import V
 
 SMALL = {"width": 16, "multipliers": [1, 2], "blocks": 1, "attention": [8]}
@@ -62,12 +62,14 @@ def test_attention_stands_where_it_is_named() -> None:
     assert attended([]) == attended([5]) == []
 
 
-def test_attention_that_stands_nowhere_is_refused_before_training_alone() -> None:
-    refuse_idle_attention(UNet(shape=(1, 16, 16), **SMALL | {"attention": []}))
-    refuse_idle_attention(UNet(shape=(1, 16, 16), **SMALL | {"attention": [8, 4]}))
-    net = UNet(shape=(1, 16, 16), **SMALL | {"attention": [32]})
-    with pytest.raises(DifflabError, match=r"net.attention=\[32\] names none of this U-Net's resolutions, 16, 8"):
-        refuse_idle_attention(net)
+@pytest.mark.parametrize(("attention", "idle"), [([], False), ([8, 4], False), ([32], True)])
+def test_attention_that_stands_nowhere_is_said(
+    attention: list[int], idle: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    warn_of_idle_attention(UNet(shape=(1, 16, 16), **SMALL | {"attention": attention}))
+    said = capsys.readouterr().out
+    assert said.startswith("warning: net.attention=[32] names none of this U-Net's resolutions, 16, 8") == idle
+    assert idle or not said
 
 
 @pytest.mark.parametrize("told", [{}, {"tokens": 8}])

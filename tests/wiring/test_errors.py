@@ -65,7 +65,6 @@ def refusal(capsys: Capture, *arguments: str) -> str:
             ["train", "net=unet_medium", "net.width=112"],
             ["net.width=112 makes 224 channels at resolution 8", "the 3 heads", "net.attention"],
         ),
-        (["train", "net.attention=[9]"], ["net.attention=[9] names none of", "16, 8", "net.attention=[]"]),
         (["train", "[1"], ["'[1' is not an override", "train.seed=1"]),
         (["trian"], ["'trian'", "did you mean 'train'?"]),
         (["train", "--foo"], ["--foo", "--debug"]),

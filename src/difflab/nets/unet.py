@@ -172,15 +172,12 @@ class _Plan:
         return found, joins
 
 
-def refuse_idle_attention(net: nn.Module) -> None:
-    """Raises DifflabError where attention is named, but at none of the U-Net's resolutions.
-
-    Said before training and not at construction, so that networks which were trained without it still load.
-    """
+def warn_of_idle_attention(net: nn.Module) -> None:
+    """Say where attention is named, but at none of the U-Net's resolutions."""
     if isinstance(net, UNet) and net.attention and not set(net.attention) & set(net.sizes):
-        raise DifflabError(
-            f"net.attention={net.attention} names none of this U-Net's resolutions, {', '.join(map(str, net.sizes))}: "
-            "name some of them, or take net.attention=[]"
+        print(
+            f"warning: net.attention={net.attention} names none of this U-Net's resolutions, "
+            f"{', '.join(map(str, net.sizes))}, so that it has none: name some of them, or set net.attention=[]"
         )
 
 

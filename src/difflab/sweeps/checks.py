@@ -45,7 +45,6 @@ def checked(sweep: Sweep, job: Job) -> Checked:
 def _build(cfg: DictConfig) -> None:
     from difflab import assemble
     from difflab.config.instantiate import build
-    from difflab.nets.unet import refuse_idle_attention
 
     cfg = with_some_data(cfg)
     if trains_autoencoder(cfg):
@@ -55,7 +54,6 @@ def _build(cfg: DictConfig) -> None:
         return
     denoiser, objective = assemble.denoiser(cfg), assemble.objective(cfg)
     assemble.check(denoiser, objective)
-    refuse_idle_attention(denoiser.net)
     assemble.generation(cfg)
     build(cfg.optim)
 
