@@ -8,11 +8,10 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.errors import DifflabError
 from difflab.files import read_json, write_json
 from difflab.report import reported
 from difflab.runs.chosen import default_nodes, trained_nodes
-from difflab.runs.directory import Run, find_run, read_result, read_rows, run_path
+from difflab.runs.directory import Run, find_run, read_result, read_rows, run_path, unused
 from difflab.runs.export_weights import Exported
 from difflab.runs.weights import kept_snapshots
 
@@ -29,9 +28,7 @@ def main(cfg: DictConfig) -> Path:
         DifflabError: the run has no weights, or the folder is not empty.
     """
     run = _named(cfg["from"])
-    out = Run(Path(cfg.out) if cfg.out is not None else run.outputs / "exported")
-    if out.path.exists() and any(out.path.iterdir()):
-        raise DifflabError(f"out={out.path} holds something already: name an empty folder, or remove it")
+    out = Run(unused(Path(cfg.out) if cfg.out is not None else run.outputs / "exported"))
     weights = Exported.of(run)
     result, files = _result(weights), list(_files(weights))
     out.write_config(_without_places(run.read_config()))

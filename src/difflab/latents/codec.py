@@ -41,7 +41,7 @@ class Codec(nn.Module):
 
     def standardised(self, latents: Latents) -> Latents:
         """The autoencoder's own latents, as diffusion sees them."""
-        return (latents - self.mean[:, None, None]) / self.std[:, None, None]
+        return self.standardise(latents.clone())
 
     def standardise(self, latents: Latents) -> Latents:
         """The same in place, of latents that may take most of the memory."""

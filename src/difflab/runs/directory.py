@@ -88,10 +88,7 @@ class Run:
 
     def new_output(self, kind: str, out: str | None) -> Path:
         """The same for files whose number varies. Raises DifflabError for a folder that holds something."""
-        folder = self.output(kind, out)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise DifflabError(f"out={folder} holds something already: name an empty folder, or remove it")
-        return folder
+        return unused(self.output(kind, out))
 
     @property
     def sampler(self) -> Path:
@@ -117,6 +114,13 @@ class Run:
 def new_run(root: Path, experiment: str) -> Run:
     """The name of a fresh directory, runs/<experiment>/<YYYYmmdd-HHMMSS-ffffff>; nothing is made yet."""
     return Run(root / experiment / now())
+
+
+def unused(folder: Path) -> Path:
+    """The folder itself. Raises DifflabError where it holds something."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise DifflabError(f"out={folder} holds something already: name an empty folder, or remove it")
+    return folder
 
 
 def now() -> str:
