@@ -45,7 +45,7 @@ def refusal(capsys: Capture, *arguments: str) -> str:
         (["train", "schedule=zero_terminal", "schedule.base._target_=difflab.schedules.Rectified"], ["difflab: "]),
         (["train", "sampler=unipc", "sampler.order=9"], ["sampler.order=9", "'unipc'"]),
         (["train", "train.batch_size=0"], ["train.batch_size=0", "1 or more"]),
-        (["train", "train.total_nimg=null"], ["train.total_nimg=None", "a whole number"]),
+        (["train", "train.total_nimg=null"], ["train.total_nimg=null", "a whole number"]),
         (["train", "metrics.n=1"], ["metrics.n=1", "2 or more"]),
         (["train", "optim.lr=-1.0"], ["optim.lr=-1.0", "above 0"]),
         (["train", "optim.betas=[0.9]"], ["optim", "betas"]),

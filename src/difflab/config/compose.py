@@ -1,12 +1,10 @@
 """A verb's configuration out of conf/ and the overrides of the command line, with errors worth reading."""
 
-import copy
 import re
-from functools import lru_cache
-from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
+from difflab.config.composition import composed
 from difflab.config.of_the_run import inherit, named_run, of_the_run, offer_for_evaluation
 from difflab.config.resolved import as_the_file_has_it, resumed
 from difflab.config.tree import groups_of, is_group, leaves, option
@@ -44,8 +42,8 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         offer_for_evaluation(given)
     if verb in MAY_HAVE_A_RUN and given.get("from", "null") != "null":
         overrides = [*of_the_run(named_run(verb, given), verb, overrides), *overrides]
-    cfg = _named_options(verb, overrides, copy.deepcopy(_hydra_compose(verb, overrides)))
-    check_types(_hydra_compose(verb, [o for o in overrides if is_group(o)]), cfg)
+    cfg = _named_options(verb, overrides, _composed(verb, overrides))
+    check_types(_composed(verb, [o for o in overrides if is_group(o)]), cfg)
     validate(cfg)
     if cfg.get("out") is not None:  # a folder may be called 1, or ~/pictures
         cfg.out = str(user_path(str(cfg.out)))
@@ -56,41 +54,20 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def _hydra_compose(verb: str, overrides: list[str]) -> DictConfig:
-    """By Hydra alone, not to be changed: once for the same words, as the jobs of a sweep have many in common."""
-    if verb != "train":  # where a run may be offered as an option
-        return _composed(verb, overrides)
-    return _remembered(tuple(overrides), conf_dir())
-
-
-@lru_cache(maxsize=64)
-def _remembered(overrides: tuple[str, ...], conf: Path) -> DictConfig:
-    return _composed("train", list(overrides))
-
-
 def _composed(verb: str, overrides: list[str]) -> DictConfig:
-    import hydra
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
     try:
-        with hydra.initialize_config_dir(str(conf_dir().resolve()), version_base="1.3"):
-            cfg = hydra.compose(verb, overrides, return_hydra_config=True)
+        return composed(verb, overrides)
     except (HydraException, OmegaConfBaseException) as error:
         raise readable(verb, error, lambda: _known(verb, overrides)) from error
-    choices = cfg.hydra.runtime.choices
-    OmegaConf.set_struct(cfg, False)
-    del cfg["hydra"]
-    if "name" in cfg.keys():  # noqa: SIM118 - a missing value is a key, but not `in`
-        cfg.name = choices.get("experiment") or "unnamed"
-    OmegaConf.set_struct(cfg, True)
-    return cfg
 
 
 def _known(verb: str, overrides: list[str]) -> list[str]:
     """The settings and groups of a verb, with the options that are named."""
     groups = groups_of(verb)
-    return list(leaves(_hydra_compose(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
+    return list(leaves(_composed(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
 
 
 def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConfig:
@@ -102,7 +79,7 @@ def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConf
     if "experiment" not in groups_of(verb) or set(named) <= {"experiment"}:
         return cfg
     theirs = [o for o in overrides if is_group(o) or o.split(".")[0] in named]  # all that makes a difference to them
-    plain = _hydra_compose(verb, [*(o for o in theirs if not o.startswith("experiment=")), "~experiment"])
+    plain = _composed(verb, [*(o for o in theirs if not o.startswith("experiment=")), "~experiment"])
     for group in set(named) - {"experiment"}:
         OmegaConf.update(cfg, group, plain[group], merge=False)
     return cfg

@@ -1,10 +1,10 @@
 """What a verb takes over from a run: its own choices, as the option `of_the_run` of their groups."""
 
-from collections.abc import Container, Iterable, Mapping
-from typing import Any
+from collections.abc import Container, Iterable
 
 from omegaconf import OmegaConf
 
+from difflab.config.composition import offer
 from difflab.config.tree import groups_of, option
 from difflab.errors import DifflabError
 from difflab.runs import chosen
@@ -38,8 +38,8 @@ def inherit(run: Run, named: Container[str], groups: Iterable[str] = INHERITED) 
     cfg, trained = run.read_config(), chosen.trained_nodes(run)
     nodes = {group: OmegaConf.to_container(cfg[group]) for group in groups}
     default = trained if "sampler" in named else chosen.default_nodes(run)
-    _store(nodes | {group: node for group, node in default.items() if group in nodes})
-    _store({"sampler": trained["sampler"]}, "trained")
+    offer(nodes | {group: node for group, node in default.items() if group in nodes}, "of_the_run")
+    offer({"sampler": trained["sampler"]}, "trained")
 
 
 def offer_for_evaluation(given: dict[str, str]) -> None:
@@ -62,7 +62,7 @@ def offer_for_evaluation(given: dict[str, str]) -> None:
         )
     _check_without_a_run(name, reference, given)
     store = {group: option(group, name) for group, name in _WITHOUT_A_RUN.items()}
-    _store(store | {"data": {}})
+    offer(store | {"data": {}}, "of_the_run")
 
 
 def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> None:
@@ -75,10 +75,3 @@ def _check_without_a_run(name: str, reference: str, given: dict[str, str]) -> No
             f"data= is missing: {who} does not say what to compare with; name a data set, such as data=cifar10, or a "
             "folder or .npz with reference=..."
         )
-
-
-def _store(nodes: Mapping[str, Any], option: str = "of_the_run") -> None:
-    from hydra.core.config_store import ConfigStore
-
-    for group, node in nodes.items():
-        ConfigStore.instance().store(group=group, name=option, node=node)

@@ -6,7 +6,7 @@ from typing import Any
 
 from omegaconf import DictConfig
 
-from difflab.config.tree import leaves
+from difflab.config.tree import is_group, leaves
 from difflab.errors import DifflabError, near
 from difflab.files import conf_dir
 
@@ -25,6 +25,8 @@ def check_form(overrides: list[str]) -> None:
     from hydra.errors import HydraException
 
     for override in overrides:
+        if override.startswith("~") and override != "~experiment" and is_group(override):
+            raise DifflabError(f"'{override}' takes away what is needed: choose an option, as in {override[1:]}=OPTION")
         try:
             OverridesParser.create().parse_override(override)
         except HydraException as error:
@@ -58,9 +60,8 @@ def check_types(before: DictConfig, after: DictConfig) -> None:
         default = defaults.get(key)
         if default is None or (value is None and key in MAY_BE_NULL) or _same_type(default, value):
             continue
-        raise DifflabError(
-            f"{key}={value}: '{value}' is {_kind(value)}, but {key} is {_kind(default)} such as {default}"
-        )
+        word = "null" if value is None else value
+        raise DifflabError(f"{key}={word}: '{word}' is {_kind(value)}, but {key} is {_kind(default)} such as {default}")
 
 
 def _same_type(default: Any, value: Any) -> bool:
@@ -72,5 +73,5 @@ def _same_type(default: Any, value: Any) -> bool:
 
 
 def _kind(value: Any) -> str:
-    names = {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
+    names = {type(None): "no value", bool: "true or false", int: "a whole number", float: "a number", str: "a text"}
     return names.get(type(value), "a list")
