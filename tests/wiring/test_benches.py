@@ -65,6 +65,13 @@ def test_inpainting(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pyt
     assert (tmp_path / "drawn.png").stat().st_size > 0
 
 
+def test_hearing(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    module = bench("hearing", monkeypatch, LEVELS=(1.0,), PICTURES=4)
+    monkeypatch.setattr("sys.argv", ["hearing", "emoji_text"])
+    module.main()
+    assert [line.split()[0] for line in capsys.readouterr().out.splitlines()[2:]] == ["train", "val"]
+
+
 def test_sweeps(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     bench("sweeps", monkeypatch).main()
     assert capsys.readouterr().out.count("from the end of") == 2
