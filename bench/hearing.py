@@ -42,7 +42,7 @@ def errors(denoiser: Denoiser, images: Images) -> Iterator[tuple[float, float, f
     """The level, and the error told the own caption, that of the picture before, and none."""
     x0 = images.pixels.float() / 127.5 - 1
     noise = torch.randn(x0.shape, generator=generator(0, "hearing"))
-    captions = list(images.captions)
+    captions = images.captions or sys.exit("the run's pictures have no captions")
     told = [denoiser.condition.ask(c) for c in (captions, captions[-1:] + captions[:-1], [""] * len(captions))]
     for level in LEVELS:
         alpha = torch.tensor(1 / (1 + level**2) ** 0.5, dtype=torch.float64)
