@@ -42,7 +42,7 @@ def main(cfg: DictConfig) -> Path:
     write_json(
         out / "agreement.json", {"words": said, "figures": [figure.to_json() for figure in figures], **environment()}
     )
-    save_png(out / "agreement.png", page(drawn, f"{run.path}: {cfg.n} samples of each scale"))
+    save_png(out / "agreement.png", page(drawn, f"{cfg['from']}: {cfg.n} samples of each scale"))
     print(*lines(figures), *said, f"agreement: {out}", sep="\n")
     return out
 
