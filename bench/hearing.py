@@ -13,6 +13,7 @@ import torch
 from difflab.data.image_data import from_config
 from difflab.data.images import Images
 from difflab.denoiser import Denoiser
+from difflab.pixels import to_model
 from difflab.rng import generator
 from difflab.runs.directory import find_run
 from difflab.runs.weights import load_denoiser
@@ -40,7 +41,7 @@ def spread(images: Images) -> Images:
 @torch.inference_mode()
 def errors(denoiser: Denoiser, images: Images) -> Iterator[tuple[float, float, float, float]]:
     """The level, and the error told the own caption, that of the picture before, and none."""
-    x0 = images.pixels.float() / 127.5 - 1
+    x0 = to_model(images.pixels)
     noise = torch.randn(x0.shape, generator=generator(0, "hearing"))
     captions = images.captions or sys.exit("the run's pictures have no captions")
     told = [denoiser.condition.ask(c) for c in (captions, captions[-1:] + captions[:-1], [""] * len(captions))]

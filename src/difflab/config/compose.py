@@ -42,8 +42,8 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
         offer_for_evaluation(given)
     if verb in MAY_HAVE_A_RUN and given.get("from", "null") != "null":
         overrides = [*of_the_run(named_run(verb, given), verb, overrides), *overrides]
-    cfg = _named_options(verb, overrides, _composed(verb, overrides))
-    check_types(_composed(verb, [o for o in overrides if is_group(o)]), cfg)
+    cfg = _named_options(verb, overrides, _from_hydra(verb, overrides))
+    check_types(_from_hydra(verb, [o for o in overrides if is_group(o)]), cfg)
     validate(cfg)
     if cfg.get("out") is not None:  # a folder may be called 1, or ~/pictures
         cfg.out = str(user_path(str(cfg.out)))
@@ -54,7 +54,7 @@ def compose(verb: str, overrides: list[str]) -> DictConfig:
     return cfg
 
 
-def _composed(verb: str, overrides: list[str]) -> DictConfig:
+def _from_hydra(verb: str, overrides: list[str]) -> DictConfig:
     from hydra.errors import HydraException
     from omegaconf.errors import OmegaConfBaseException
 
@@ -67,7 +67,7 @@ def _composed(verb: str, overrides: list[str]) -> DictConfig:
 def _known(verb: str, overrides: list[str]) -> list[str]:
     """The settings and groups of a verb, with the options that are named."""
     groups = groups_of(verb)
-    return list(leaves(_composed(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
+    return list(leaves(_from_hydra(verb, [o for o in overrides if o.split("=")[0] in groups]))) + groups
 
 
 def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConfig:
@@ -79,7 +79,7 @@ def _named_options(verb: str, overrides: list[str], cfg: DictConfig) -> DictConf
     if "experiment" not in groups_of(verb) or set(named) <= {"experiment"}:
         return cfg
     theirs = [o for o in overrides if is_group(o) or o.split(".")[0] in named]  # all that makes a difference to them
-    plain = _composed(verb, [*(o for o in theirs if not o.startswith("experiment=")), "~experiment"])
+    plain = _from_hydra(verb, [*(o for o in theirs if not o.startswith("experiment=")), "~experiment"])
     for group in set(named) - {"experiment"}:
         OmegaConf.update(cfg, group, plain[group], merge=False)
     return cfg
